@@ -12,7 +12,7 @@ from tests.integration.faults.alerts.run import AlertStreet
 from tests.servers import ServerMissing
 from tests.servers.packages import find_or_install
 
-_SERVERS: Final = ("PostgreSQL", "Redis", "RabbitMQ", "Prometheus")
+_SERVERS: Final = ("PostgreSQL", "Redis", "RabbitMQ", "Prometheus", "wrk")
 
 
 def list_rows(keyword: str) -> bool:

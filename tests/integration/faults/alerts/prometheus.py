@@ -25,7 +25,11 @@ _SCALE_OF_AGES: Final = 12
 _RULES: Final = ROOT / "deploy" / "observability" / "holdfast.rules.yml"
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 # Thresholds that are times of the shop's own life, and not of how long a request may take.
-_TIMES: Final = ("holdfast_outbox_oldest_age_seconds", "holdfast_reconcile_last_success_timestamp_seconds")
+_TIMES: Final = (
+    "holdfast_outbox_oldest_age_seconds",
+    "holdfast_reconcile_last_success_timestamp_seconds",
+    "holdfast_webhook_lag_seconds",
+)
 
 
 def _seconds(duration: str) -> float:

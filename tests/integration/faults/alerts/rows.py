@@ -2,22 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
+import aiohttp
 from attrs import field, frozen
 
+from adapters.codecs.standard_webhooks import SigningKey
 from tests.integration.faults.fault import Break
 from tests.integration.faults.house import House
 from tests.integration.faults.table import FAULTS
+from tests.servers import Process, plain_environment
+from tests.servers.packages import find_wrk
+from tests.service import until
 
 _OF_THE_TABLE: Final = {fault.name: fault for fault in FAULTS}
 # They say that everything is slow, and on a busy machine it is, whatever is broken.
 OF_A_SLOW_MACHINE: Final = frozenset({"HoldfastLoopLag", "HoldfastPoolWait", "HoldfastOrdersSlow"})
 # A process that starts again, or a server that is slow to, may be noticed for a moment.
 _STARTING: Final = frozenset({"HoldfastProcessDown"})
+# A relay that starts again waits for the lease that it was killed with.
+_RELAY_STARTING: Final = _STARTING | {"HoldfastNoRelayLeads"}
 
 
 @frozen(kw_only=True)
@@ -62,10 +69,158 @@ async def _provider(house: House, **settings: str) -> AsyncIterator[None]:
     await house.start("worker")
 
 
+@asynccontextmanager
+async def _impatient(house: House) -> AsyncIterator[None]:
+    """An order that waits for longer than a few seconds is stuck, and there is no worker."""
+    await house.start("relay", HOLDFAST_STUCK_AFTER="5s")
+    async with _gone(house, name="worker"):
+        yield
+    await house.start("relay")
+
+
+@asynccontextmanager
+async def _one_connection(house: House) -> AsyncIterator[None]:
+    await house.start("api", HOLDFAST_POOL_SIZE="1")
+    house.to_postgres.delay = 0.1
+    yield
+    house.to_postgres.restore()
+    await house.start("api")
+
+
+@asynccontextmanager
+async def _stuttering(house: House) -> AsyncIterator[None]:
+    api = house.process("api")
+
+    async def stutter() -> None:
+        while True:
+            await asyncio.to_thread(api.pause)
+            await asyncio.sleep(0.6)
+            await asyncio.to_thread(api.resume)
+            await asyncio.sleep(0.4)
+
+    stuttering = asyncio.create_task(stutter())
+    try:
+        yield
+    finally:
+        stuttering.cancel()
+        await asyncio.gather(stuttering, return_exceptions=True)
+        await asyncio.to_thread(api.resume)
+
+
+@asynccontextmanager
+async def _crowd(house: House) -> AsyncIterator[None]:
+    """More readers at once than a process can answer in time."""
+    url = f"{house.service.url}/products"
+    crowd = Process(
+        argv=[
+            str(find_wrk()),
+            "--threads",
+            "1",
+            "--connections",
+            "2000",
+            "--duration",
+            "300s",
+            "--timeout",
+            "15s",
+            url,
+        ],
+        env=plain_environment(),
+        log=house.service.folder / "crowd.log",
+        cwd=house.service.folder,
+    ).start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(crowd.kill)
+
+
+@asynccontextmanager
+async def _check_of(house: House, *, ago: str) -> AsyncIterator[None]:
+    async def move(sign: str) -> None:
+        async with house.sql() as connection:
+            await connection.execute(
+                f"UPDATE consistency_checks SET compared_at = compared_at {sign} interval '{ago}'"  # noqa: S608 - ours
+            )
+
+    await move("-")
+    yield
+    await move("+")
+
+
+@asynccontextmanager
+async def _endpoint(house: House, **wanted: Any) -> AsyncIterator[None]:
+    """A receiver of webhooks that is registered meanwhile."""
+    async with aiohttp.ClientSession(house.service.url, timeout=aiohttp.ClientTimeout(total=30)) as http:
+        async with http.post("/webhook-endpoints", json={"events": ["*"], **wanted}) as made:
+            made.raise_for_status()
+            path = f"/webhook-endpoints/{(await made.json())['endpoint']['endpoint_id']}"
+        try:
+            yield
+        finally:
+            async with http.delete(path) as removed:
+                removed.raise_for_status()
+
+
+@asynccontextmanager
+async def _receiver(house: House, answer: str) -> AsyncIterator[str]:
+    """Answers each webhook so. It may be reached while the block runs."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await house.start("api", "relay", HOLDFAST_WEBHOOK_ALLOW="127.0.0.1:*")
+        yield f"http://127.0.0.1:{port}/"
+    await house.start("api", "relay")
+
+
+@asynccontextmanager
+async def _gone_receiver(house: House) -> AsyncIterator[None]:
+    async with _receiver(house, "410 Gone") as url, _endpoint(house, url=url):
+        yield
+
+
+@asynccontextmanager
+async def _slow_receiver(house: House) -> AsyncIterator[None]:
+    """It takes one event a second, so it is behind at once. Nobody waits for an hour: the events are made that old."""
+    async with _receiver(house, "204 No Content") as url, _endpoint(house, url=url, rate_per_s=1):
+
+        async def is_behind() -> bool:
+            async with house.sql() as connection:
+                behind = await connection.fetchval(
+                    "SELECT (SELECT given FROM feed_head) - min(position) FROM webhook_progress"
+                    " JOIN webhook_endpoints ON id = endpoint_id WHERE deleted_at IS NULL"
+                )
+            return int(behind or 0) > 100
+
+        await until(is_behind, seconds=120, what="the receiver is behind by more than it takes meanwhile")
+        async with house.sql() as connection:
+            await connection.execute("UPDATE feed SET given_at = given_at - interval '1 hour'")
+        yield
+
+
+@asynccontextmanager
+async def _unsigned(house: House) -> AsyncIterator[None]:
+    """The API has the key of the shop, and the relay was started without."""
+    await house.start("api", HOLDFAST_WEBHOOK_SIGNING_KEYS=SigningKey.of(b"1" * 32).told())
+    async with _endpoint(house, url="https://receiver.invalid/", signature="v1a"):
+        yield
+    await house.start("api")
+
+
 # What waits while the database is away, and the relay that can't keep its lease.
 _DATABASE: Final = frozenset({"HoldfastOutboxOld", "HoldfastOrdersStuck", "HoldfastNoRelayLeads"})
 # A relay that waits for a confirm renews no lease meanwhile; for a minute nobody waits.
 _NO_CONFIRM: Final = frozenset({"HoldfastNoRelayLeads"})
+# What says that orders are refused, or requests.
+_REFUSED: Final = frozenset(
+    {"HoldfastOrdersNotAccepted", "HoldfastOrdersNotAcceptedForLong", "HoldfastRequestsFailing"}
+)
 
 ROWS: Final = (
     _row("PostgreSQL is down for 5 s", hold=20, may=_DATABASE, HoldfastRequestsFailing=18),
@@ -115,8 +270,9 @@ ROWS: Final = (
     Row(
         name="The provider fails at each call",
         breaking=partial(_provider, HOLDFAST_GATEWAY_FAILURE_RATE="1"),
-        hold=60,
-        fires={"HoldfastProviderFailing": 40, "HoldfastOutcomesUnknown": 60},
+        hold=150,
+        # A payment is late after 60 s, which no scale makes shorter.
+        fires={"HoldfastProviderFailing": 40, "HoldfastOutcomesUnknown": 60, "HoldfastPaymentsLate": 150},
         may=_STARTING,
     ),
     Row(
@@ -124,5 +280,70 @@ ROWS: Final = (
         breaking=_stock_changed_by_hand,
         hold=8,
         fires={"HoldfastDiscrepancies": 30},
+    ),
+    _row(
+        "PostgreSQL and RabbitMQ are killed together",
+        hold=25,
+        may=_DATABASE | _STARTING,
+        HoldfastOrdersNotAccepted=25,
+        HoldfastOrdersNotAcceptedForLong=25,
+        HoldfastRequestsFailing=20,
+    ),
+    _row("PostgreSQL is slow: 200 ms a round trip", hold=20, may=_DATABASE | _REFUSED, HoldfastOrdersSlow=20),
+    Row(
+        name="PostgreSQL is slow, and the API has one connection to it",
+        breaking=_one_connection,
+        hold=40,
+        fires={"HoldfastPoolWait": 40},
+        may=_DATABASE | _STARTING | _REFUSED,
+    ),
+    Row(
+        name="The API stands still for most of each second",
+        breaking=_stuttering,
+        hold=40,
+        fires={"HoldfastLoopLag": 40},
+        may=_STARTING | _REFUSED,
+    ),
+    Row(
+        name="2,000 readers ask at once",
+        breaking=_crowd,
+        hold=30,
+        fires={"HoldfastLoadShed": 30},
+        # What is shed counts as an order, and a process that is so busy may be scraped too late.
+        may=_STARTING | _REFUSED,
+    ),
+    Row(
+        name="The only worker is killed, and orders are stuck after 5 s",
+        breaking=_impatient,
+        hold=30,
+        fires={"HoldfastOrdersStuck": 30, "HoldfastProcessDown": 10},
+        may=_RELAY_STARTING,
+    ),
+    Row(
+        name="The last consistency check was long ago",
+        breaking=partial(_check_of, ago="5 hours"),
+        hold=140,
+        fires={"HoldfastCheckMissing": 140},
+    ),
+    Row(
+        name="A receiver of webhooks is slow, and an hour behind",
+        breaking=_slow_receiver,
+        hold=30,
+        fires={"HoldfastWebhooksLate": 30},
+        may=_RELAY_STARTING,
+    ),
+    Row(
+        name="A receiver of webhooks answers 410",
+        breaking=_gone_receiver,
+        hold=15,
+        fires={"HoldfastWebhooksDisabled": 15},
+        may=_RELAY_STARTING,
+    ),
+    Row(
+        name="A relay is started without the key that webhooks are signed with",
+        breaking=_unsigned,
+        hold=20,
+        fires={"HoldfastWebhooksUnsigned": 20},
+        may=_STARTING,
     ),
 )

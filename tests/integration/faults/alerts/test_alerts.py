@@ -1,5 +1,7 @@
 """The table of alerts, and the scale on which it is tried. `./dev faults --alerts` tries it, which takes long."""
 
+import re
+
 import yaml
 
 from tests.integration.faults.alerts.prometheus import shortened
@@ -9,6 +11,20 @@ from tests.servers.compose import ROOT
 
 RULES = yaml.safe_load((ROOT / "deploy" / "observability" / "holdfast.rules.yml").read_text())
 ALERTS = {rule["alert"] for group in RULES["groups"] for rule in group["rules"] if "alert" in rule}
+
+
+def test_every_alert_is_fired_by_a_fault() -> None:
+    assert {name for row in ROWS for name in row.fires} == ALERTS
+
+
+def test_the_table_in_the_docs_has_each_row_with_what_it_must_fire() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text().partition("## Alerts")[2].partition("\n## ")[0]
+    told = {
+        cells[0].removeprefix("| "): set(re.findall(r"`(\w+)`", cells[1]))
+        for line in page.splitlines()
+        if line.startswith("| ") and len(cells := line.split(" | ")) > 1
+    }
+    assert {row.name: set(row.fires) for row in ROWS} == {name: told.get(name) for name in (row.name for row in ROWS)}
 
 
 def test_every_row_names_alerts_that_there_are() -> None:
