@@ -23,7 +23,8 @@ API serves `/metrics`. Where keys are needed, that takes one with the scope `met
 `holdfast keys create --role admin --scopes metrics:read --name prometheus`.
 
 A scrape asks no server. What is in the database is looked at by each relay, every 15 s, and what is stuck every minute.
-No label is an id or comes from a request. A metric appears in the processes in which it is taken.
+No label is an id or comes from a request. A metric appears in the processes in which it is taken. A process has less
+than a thousand series, whatever a shop has and is asked for.
 
 | name | kind | what it is | labels |
 |---|---|---|---|
