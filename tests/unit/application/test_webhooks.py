@@ -813,8 +813,14 @@ async def test_both_secrets_sign_while_one_is_replaced(webhooks: Webhooks) -> No
 async def test_secrets_are_in_no_audit(webhooks: Webhooks) -> None:
     id_ = await webhooks.add(headers={"X-Token": "s3cr3t"})
     made = await webhooks.shop.use_cases.rotate_secret(SYSTEM, id_, previous_valid_for=HOUR)
+    await webhooks.shop.use_cases.change_endpoint(SYSTEM, id_, {"headers": {"X-Token": "0th3r"}})
+    # That somebody has changed it is told, though not into what; that nobody has, is not.
+    await webhooks.shop.use_cases.change_endpoint(SYSTEM, id_, {"headers": {"X-Token": "0th3r"}})
+    acts = [entry.action for entry in webhooks.shop.store.audit]
+    assert acts == [f"webhook_endpoint.{what}" for what in ("created", "secret_rotated", "changed")]
     told = f"{webhooks.shop.store.audit} {await webhooks.endpoint(id_)}"
     assert "s3cr3t" not in told
+    assert "0th3r" not in told
     assert made.secret not in told
     assert "X-Token" in told
 
