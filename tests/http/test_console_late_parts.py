@@ -14,7 +14,7 @@ from domain.dead_letter_groups import CauseFilter
 from entrypoints.http.console import entrance
 from entrypoints.http.console.app import _PAGE_TIMEOUT
 from entrypoints.http.console.parts import QUERY_TIMEOUT, Part, Parts
-from tests.http.test_console import Visitor, app_for
+from tests.http.test_console import Visitor, app_for, routes_of
 from tests.http.test_console_acts import set_aside
 from tests.unit.shop import Shop
 from tests.unit.webhooks import BROKEN, URL, Webhooks
@@ -84,7 +84,10 @@ def test_a_page_comes_though_all_its_parts_are_late_and_says_which(monkeypatch: 
 
     async def look() -> None:
         shop = Shop()
-        ana = Visitor(app_for(shop))
+        app = app_for(shop)
+        # It is made in a thread, for which this loop would not wait.
+        await routes_of(app)
+        ana = Visitor(app)
         await ana.sign_in("admin")
         pages = await _pages(shop, ana)
         monkeypatch.setattr(Parts, "ask", ask)
