@@ -9,6 +9,7 @@ from typing import Any, Final
 from attrs import frozen
 from quart import Quart
 
+from application.ports.telemetry import Telemetry
 from entrypoints.http.server.access_log import AccessLog
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from entrypoints.http.server.server import serve
@@ -98,6 +99,7 @@ async def running(
     max_connections: int | None = None,
     access_log: AccessLog | None = None,
     long_lived: Callable[[], int] = lambda: 0,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Site]:
     stop = asyncio.Event()
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -115,6 +117,7 @@ async def running(
             max_connections=max_connections,
             access_log=access_log,
             long_lived=long_lived,
+            telemetry=telemetry,
         )
     )
     async with asyncio.timeout(60):

@@ -38,7 +38,7 @@ LOAD_SHED: Final = Metric(
     kind="counter",
     name="load_shed_total",
     meaning="requests that were refused at once, since too many were in flight",
-    labels={"reason": "`concurrency`"},
+    labels={"reason": "`concurrency`", "request": "`order`, which is `POST /orders`, or `other`"},
 )
 REPLAYS: Final = Metric(
     kind="counter", name="idempotent_replays_total", meaning="orders that were answered from what is stored under a key"

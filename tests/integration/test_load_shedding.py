@@ -8,12 +8,14 @@ import pytest
 from attrs import evolve, field, frozen
 from quart import Quart, Request
 
+from adapters.telemetry.prometheus import PrometheusTelemetry
 from application.access.principal import ANYBODY, Principal
 from domain.ids import OrderId
 from domain.orders.order import Order
 from entrypoints.http.server.concurrency_limit import ConcurrencyLimit
 from tests.http.browser import app_over
 from tests.sockets import GET_LIVE, GET_ORDER, ORDER, POST, Answer, Connection, Site, a_post, running
+from tests.unit.application.test_metrics import value
 from tests.unit.shop import Shop
 
 LIMIT = 4
@@ -144,6 +146,26 @@ async def test_a_shed_request_is_named_in_its_answer(busy: object, connection: C
     another = await connection.answer()
     assert_refused(another)
     assert len({made.headers["request-id"], another.headers["request-id"], "not-of-a-header"}) == 3
+
+
+async def test_orders_that_are_shed_are_told_from_what_else_is(app: Quart) -> None:
+    """Also those that are refused unread, as all but the first one of a connection are."""
+    telemetry = PrometheusTelemetry()
+    in_v1 = a_post(ORDER).replace(b"POST /orders", b"POST /v1/orders")
+    sent = [a_post(ORDER), a_post(ORDER), in_v1, GET_ORDER, a_post(ORDER).replace(b"/orders", b"/orders/1/pay")]
+    full = ConcurrencyLimit(presumed=0, least=0)
+    async with running(app, concurrency=full, telemetry=telemetry) as site, site.connection() as connection:
+        for request in sent:
+            await connection.send(request)
+            assert_refused(await connection.answer())
+    async with running(app, concurrency=full, telemetry=(first := PrometheusTelemetry())) as site:
+        for request in sent:
+            async with site.connection() as connection:
+                await connection.send(request)
+                assert_refused(await connection.answer())
+    for each in (telemetry, first):
+        assert value(each, "load_shed_total", request="order") == 3
+        assert value(each, "load_shed_total", request="other") == 2
 
 
 async def test_whether_the_process_lives_is_answered_all_the_same(busy: object, connection: Connection) -> None:

@@ -29,7 +29,7 @@ from entrypoints.http.server.asgi import IN_PARTS, App, Receive, Scope, Send
 from entrypoints.http.server.closing import ClosingProtocol, State, TransportOfIncompleteRequest
 from entrypoints.http.server.framing import MAX_HEAD, head_without_upgrade, is_rtsp, problem_of_head
 from entrypoints.http.server.one_write import OneWrite
-from entrypoints.http.server.shedding import is_exempt, is_plain
+from entrypoints.http.server.shedding import begins_order, is_exempt, is_plain, places_order
 
 _log: Final = logging.getLogger("holdfast.http")
 
@@ -179,13 +179,13 @@ class ProblemProtocol(ClosingProtocol):
     def _shed_unparsed(self, data: bytes) -> None:
         state = self.server_state
         state.total_requests += 1
-        state.shedding.shed += 1
+        state.shedding.note(is_order=begins_order(data))
         self.transport.write(state.shedding.response(request_id_in(data)))
         self._restart_keep_alive()
 
     def _shed(self, cycle: RequestResponseCycle) -> None:
         shedding = self.server_state.shedding
-        shedding.shed += 1
+        shedding.note(is_order=places_order(cycle.scope["method"], cycle.scope["raw_path"]))
         if cycle.keep_alive and not cycle.waiting_for_100_continue:
             request_id = request_id_of(cycle.scope["headers"])
             self.transport.write(shedding.response_to(cycle.scope["method"], request_id))

@@ -55,7 +55,9 @@ async def serve(  # noqa: PLR0913 - each is a setting, given by name
     shedding = LoadShedding(concurrency or ConcurrencyLimit())
     cors = app.cors if isinstance(app, LeanQuart) else None
     if telemetry is not None:
-        telemetry.watch(metrics.LOAD_SHED, lambda: shedding.shed, reason="concurrency")
+        why = "concurrency"
+        telemetry.watch(metrics.LOAD_SHED, lambda: shedding.shed_orders, reason=why, request="order")
+        telemetry.watch(metrics.LOAD_SHED, lambda: shedding.shed - shedding.shed_orders, reason=why, request="other")
     state = State(shedding, max_connections or room_for_connections(), long_lived, cors)
     state.refresh_date()
     protocol = ProblemProtocol if access_log is None else logging_to(access_log)

@@ -13,6 +13,10 @@ from entrypoints.http.server.framing import MAX_HEAD
 # not, and the answer costs as much as that to any other request.
 _EXEMPT: Final = frozenset({b"/health/live", b"/v1/health/live"})
 
+# What places an order, for which the shop has an objective.
+_ORDER: Final = ("POST", frozenset({b"/orders", b"/v1/orders"}))
+_ORDER_HEADS: Final = (b"POST /orders ", b"POST /v1/orders ")
+
 # Matches only a head that leaves no doubt where the request ends: it has at most one Content-Length, and no other
 # framing.
 _HEADER: Final = (
@@ -35,6 +39,8 @@ class LoadShedding:
 
     _concurrency: ConcurrencyLimit
     shed: int = field(default=0, init=False)
+    # Of these, the requests to place an order.
+    shed_orders: int = field(default=0, init=False)
     # By the length of the id, which the length of the content depends on: the pieces between which the id stands.
     _pieces: dict[int, list[bytes]] = field(factory=dict, init=False)
 
@@ -49,6 +55,11 @@ class LoadShedding:
             return False
         self._concurrency.reached(now=time.monotonic(), answered=finished - self.shed)
         return in_progress >= self._concurrency.limit
+
+    def note(self, *, is_order: bool) -> None:
+        """Count a request that is refused."""
+        self.shed += 1
+        self.shed_orders += is_order
 
     def response_to(self, method: str, request_id: str) -> bytes:
         response = self.response(request_id)
@@ -65,6 +76,15 @@ class LoadShedding:
 
 def is_exempt(raw_path: bytes) -> bool:
     return raw_path in _EXEMPT
+
+
+def places_order(method: str, raw_path: bytes) -> bool:
+    return method == _ORDER[0] and raw_path in _ORDER[1]
+
+
+def begins_order(head: bytes) -> bool:
+    """Return the same of a request that was not parsed."""
+    return head.startswith(_ORDER_HEADS)
 
 
 def is_plain(data: bytes) -> bool:

@@ -309,7 +309,7 @@ ROWS: Final = (
         breaking=_crowd,
         hold=30,
         fires={"HoldfastLoadShed": 30},
-        # What is shed counts as an order, and a process that is so busy may be scraped too late.
+        # Orders are shed among the rest, and a process that is so busy may be scraped too late.
         may=_STARTING | _REFUSED,
     ),
     Row(
