@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.hosts_in_urls import hosts_in
-from adapters.sql.health import expect_writable, holding_back_vacuum, refused_announcements, standby_problem
+from adapters.sql.health import (
+    expect_writable,
+    holding_back_vacuum,
+    refused_announcements,
+    standby_problem,
+    unsafe_settings,
+)
 from adapters.sql.health import server_version as database_version
 from adapters.sql.heartbeats import SqlHeartbeats, provider_silence
 from adapters.sql.lineage import SqlLineage
@@ -79,6 +85,7 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
     try:
         async with asyncio.timeout(_TIMEOUT):
             holders = await holding_back_vacuum(engine)
+            unsafe = await unsafe_settings(engine)
             if await schema_problem(engine) is not None:
                 return []
             heard = await SqlHeartbeats(engine).all()
@@ -95,6 +102,7 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
         ),
         *_of_provider(provider_silence(heard)),
         *([] if standby is None else [standby]),
+        *unsafe.values(),
         *_of_announcements(refused, f"{settings.namespace}.events"),
         *(
             f"removed rows can't be cleaned up, which slows every query down: end the {holder}, or wait for its end"

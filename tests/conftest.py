@@ -165,10 +165,11 @@ def new_database(pytestconfig: pytest.Config) -> Iterator[Callable[..., str]]:
     server = _needed(pytestconfig, "postgres_url")
     made: list[str] = []
 
-    def make(*, like: str | None = None) -> str:
+    def make(*, like: str | None = None, encoding: str | None = None) -> str:
         name = f"holdfast_test_{secrets.token_hex(6)}"
         template = "template0" if like is None else urlsplit(like).path.strip("/")
-        _run(partial(_execute, server, f"CREATE DATABASE {name} TEMPLATE {template}"))
+        characters = "" if encoding is None else f" ENCODING '{encoding}' LOCALE 'C'"
+        _run(partial(_execute, server, f"CREATE DATABASE {name} TEMPLATE {template}{characters}"))
         made.append(name)
         return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
 

@@ -37,6 +37,17 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+_HARM: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "fsync": "when its machine fails, PostgreSQL may lose orders that were answered, or all data. Switch it on",
+        "full_page_writes": "when its machine fails, PostgreSQL may lose all data. Switch it on",
+        "synchronous_commit": "when it is killed, PostgreSQL may lose orders that were answered. Switch it on for the"
+        " server, the database and the user",
+        "server_encoding": "a text with a character that it lacks could not be stored. Take a database that was made"
+        " with `createdb --encoding=UTF8 --template=template0`",
+    }
+)
+
 
 async def server_version(engine: AsyncEngine) -> str:
     """As in `PostgreSQL 15.19`. Raise `Unavailable`, whose words tell a person what to look at."""
@@ -119,6 +130,16 @@ async def holding_back_vacuum(engine: AsyncEngine) -> list[str]:
     async with connected(engine, reading=True) as connection:
         rows = (await connection.execute(text(query))).all()
     return [row.holder + (f" since {row.since:%Y-%m-%d %H:%M:%S %Z}" if row.since else "") for row in rows]
+
+
+async def unsafe_settings(engine: AsyncEngine) -> dict[str, str]:
+    """By the name of each setting that breaks a promise: what it may cost, and what to do. Raise `Unavailable`."""
+    query = backend_of(engine).dialect.unsafe_settings
+    if query is None:
+        return {}
+    async with connected(engine, reading=True) as connection:
+        rows = (await connection.execute(text(query))).all()
+    return {row.name: f"{row.name} is {row.setting}: {_HARM[row.name]}" for row in rows}
 
 
 async def standby_problem(engine: AsyncEngine, *, hosts: int) -> str | None:

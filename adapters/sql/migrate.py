@@ -23,12 +23,13 @@ from adapters.sql.core.connecting import connected
 from adapters.sql.core.engine import backend_of, create_engine
 from adapters.sql.core.finishing import finish
 from adapters.sql.dialects.base import SqlDialect
+from adapters.sql.health import unsafe_settings
 from adapters.sql.migrations.files import module_of, scripts
 from adapters.sql.migrator import Migrator, Progress, tell_nothing
 from adapters.sql.revisions import newest, revisions
 from adapters.sql.schema import Schema, schema_of
 from adapters.sql.tables import metadata
-from application.errors import Aborted, Unavailable
+from application.errors import Aborted, Misconfigured, Unavailable
 
 T = TypeVar("T")
 
@@ -151,6 +152,8 @@ async def _alone(migrator: Migrator) -> AsyncGenerator[None, None]:
 async def _expand(migrator: Migrator, target: str) -> list[str]:
     applied: list[str] = []
     found = await migrator.in_transaction(schema_of)
+    if found.revision is None:
+        await _expect_every_character(migrator.engine)
     while True:
         if (due := _next(found, target)) is not None:
             await _steps(migrator, due, "before_upgrade")
@@ -164,6 +167,12 @@ async def _expand(migrator: Migrator, target: str) -> list[str]:
             return applied
         applied.append(step)
         found = evolve(found, revision=step)
+
+
+async def _expect_every_character(engine: AsyncEngine) -> None:
+    """Make no tables where some names could not be stored. A shop that has lived with that goes on."""
+    if (harm := (await unsafe_settings(engine)).get("server_encoding")) is not None:
+        raise Misconfigured(f"no tables are made here, since {harm}")
 
 
 def _next(found: Schema, target: str) -> str | None:

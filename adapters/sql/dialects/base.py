@@ -278,6 +278,9 @@ class SqlDialect:
     # A query for what keeps rows that were removed from being cleaned up, each as `holder` (words for a person) and
     # `since` (a moment, or NULL if it is not known), the oldest first. None if they are cleaned up in any case.
     holding_back_vacuum: str | None
+    # A query for settings of the server or the database that break a promise, each as `name` and `setting`. None if
+    # there are no such settings.
+    unsafe_settings: str | None
     # A query for the other sessions of our processes in this database: the `revision` of each, '' if it is from before
     # sessions told theirs, its `name`, and its `place`, '' if it isn't known. None if one process has the database.
     sessions: str | None

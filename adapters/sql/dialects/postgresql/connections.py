@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import frozen
@@ -19,6 +20,17 @@ from adapters.sql.revisions import newest
 _IDLE_TIMEOUT: Final = 5.0
 _LONG_IDLE_TIMEOUT: Final = 60.0
 _LONG_STATEMENT: Final = 60.0
+# What the statements are written for. A database or a user may have other defaults. Under SERIALIZABLE, for one, those
+# who buy the same product at once would fail instead of waiting for each other.
+_WRITTEN_FOR: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "default_transaction_isolation": "read committed",
+        "standard_conforming_strings": "on",
+        "array_nulls": "on",
+        "transform_null_equals": "off",
+        "extra_float_digits": "1",
+    }
+)
 # The key in a pooled connection's `info` for the time when it was opened.
 _OPENED_AT: Final = "holdfast_opened_at"
 # The options of a URL, as libpq names them; `ssl` is the driver's own name of `sslmode`.
@@ -108,6 +120,7 @@ def _server_settings(application: str, timeouts: Timeouts) -> dict[str, str]:
         # A connection that planned a statement while a table was new keeps that plan until the table's statistics
         # change: for a minute, in which many orders arrive. Every statement has an index.
         "enable_seqscan": "off",
+        **_WRITTEN_FOR,
     }
 
 

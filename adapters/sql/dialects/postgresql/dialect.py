@@ -150,6 +150,12 @@ class PostgresExpressions:
         return f"clock_timestamp() + make_interval(secs => {seconds})"
 
 
+_UNSAFE_SETTINGS: Final = """
+SELECT name, setting FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+   OR name = 'server_encoding' AND setting <> 'UTF8'
+ORDER BY name
+"""
 # Without the text of the query, which may contain data. Of other users' sessions the server tells neither the state nor
 # since when: they count when thousands of transactions were begun after them.
 _HOLDING_BACK_VACUUM: Final = """
@@ -199,6 +205,7 @@ POSTGRESQL: Final = SqlDialect(
     version="SHOW server_version",
     may="coalesce(has_table_privilege(CAST(to_regclass(need.name) AS oid), need.privilege), false)",
     holding_back_vacuum=_HOLDING_BACK_VACUUM,
+    unsafe_settings=_UNSAFE_SETTINGS,
     sessions=_SESSIONS,
     replication=_REPLICATION,
     transactional_ddl=True,

@@ -92,6 +92,7 @@ SQLITE: Final = SqlDialect(
     # There are no rights.
     may="need.name IN (SELECT name FROM sqlite_master)",
     holding_back_vacuum=None,
+    unsafe_settings=None,
     sessions=None,
     replication=None,
     transactional_ddl=True,
