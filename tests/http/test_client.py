@@ -105,6 +105,21 @@ async def test_an_order_is_placed_once_though_its_answers_are_lost(
     assert await client.order(order.order_id) == order
 
 
+async def test_a_timeline_tells_what_the_time_of_an_order_went_into(shop: Shop, client: AsyncClient) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    shop.clock.forward(timedelta(seconds=2))
+    await shop.use_cases.give_positions()
+    timeline = await client.timeline(order.id)
+    assert (timeline.status, timeline.waits_for) == ("PAID", "shop")
+    assert {step.kind for step in timeline.steps} == {"event"}
+    assert [step.legs for step in timeline.steps] == [
+        {"feed": 2.0},
+        {"feed": 2.0},
+        {"queue": 0.0, "feed": 2.0},
+        {"worker": 0.0, "provider": 0.0, "feed": 2.0},
+    ]
+
+
 async def test_a_key_of_ones_own_places_the_same_order_again_in_another_process(
     shop: Shop, network: Network, client: AsyncClient
 ) -> None:
