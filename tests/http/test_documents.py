@@ -24,6 +24,19 @@ async def test_the_document_is_valid_and_has_every_route(browser: Browser) -> No
     assert operations == {(route.method, route.path.replace("<", "{").replace(">", "}")) for route in ROUTES.values()}
 
 
+async def test_what_generates_clients_finds_the_servers_each_tag_and_nothing_unused(browser: Browser) -> None:
+    document = (await browser.get("/openapi.json")).body
+    assert [server["url"] for server in document["servers"]] == ["/", "/v1"]
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    used = {tag for operation in operations for tag in operation["tags"]}
+    assert [tag["name"] for tag in document["tags"]] == sorted(used)
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    text = json.dumps(document)
+    for kind in ("schemas", "responses", "headers"):
+        for name in document["components"][kind]:
+            assert f'"#/components/{kind}/{name}"' in text, f"nothing refers to {kind}/{name}"
+
+
 @pytest.mark.parametrize("name", ROUTES)
 def test_each_route_says_what_it_does_and_answers(name: str) -> None:
     route = ROUTES[name]

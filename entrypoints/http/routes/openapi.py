@@ -16,6 +16,7 @@ from application.access.scopes import Scope
 from entrypoints.http.accept import JSON
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.ids import PATH_SCHEMAS
+from entrypoints.http.prefix import V1
 from entrypoints.http.problem_table import CATALOGUE
 from entrypoints.http.problems import CONTENT_TYPE, Problem
 from entrypoints.http.query import SCHEMAS
@@ -74,11 +75,19 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         paths.setdefault(_PLACE.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route)
     written = {
         "openapi": "3.1.0",
-        "info": {"title": "Holdfast", "version": version("holdfast"), "description": _DESCRIPTION},
+        "info": {
+            "title": "Holdfast",
+            "version": version("holdfast"),
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        # Where this document was read, whatever that host is called.
+        "servers": [{"url": "/"}, {"url": V1}],
+        "tags": [{"name": tag} for tag in sorted({_tag(route) for route in found})],
         "paths": paths,
         "components": {
             "schemas": _schemas(found),
-            "responses": dict(_refusals()),
+            "responses": dict(_refusals(found)),
             "headers": {
                 REQUEST_ID: {
                     "schema": _TEXT,
@@ -106,11 +115,16 @@ def operation_id(route: Route) -> str:
     return " ".join([route.method.lower(), *re.findall(r"\w+", route.path)]).replace(" ", "_")
 
 
+def _tag(route: Route) -> str:
+    """The first word of the path: what the operation is about."""
+    return route.path.split("/")[1].strip(".").partition(".")[0]
+
+
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": operation_id(route),
         "summary": route.summary,
-        "tags": [route.path.split("/")[1].partition(".")[0]],
+        "tags": [_tag(route)],
         "parameters": list(_parameters(route)),
         "responses": dict(_responses(route)),
         "security": _security(route),
@@ -179,11 +193,12 @@ def statuses_of_refusals(route: Route) -> frozenset[int]:
     return found
 
 
-def _refusals() -> Iterator[tuple[str, dict[str, Any]]]:
-    """The refusals by their status, each with the codes that it can have."""
-    by_status: dict[int, list[str]] = {status: [] for status in _ANYWHERE | _TO_CALLERS}
+def _refusals(routes: Iterable[Route]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The refusals of these routes by their status, each with the codes that it can have."""
+    by_status: dict[int, list[str]] = {status: [] for route in routes for status in statuses_of_refusals(route)}
     for kind in CATALOGUE.values():
-        by_status.setdefault(kind.status, []).append(f"`{kind.code}`: {kind.title}.")
+        if kind.status in by_status:
+            by_status[kind.status].append(f"`{kind.code}`: {kind.title}.")
     for status, codes in sorted(by_status.items()):
         yield (
             str(int(status)),
