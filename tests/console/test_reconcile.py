@@ -33,6 +33,7 @@ def test_a_discrepancy_is_found_and_repaired(page: Page, places: Places) -> None
     expect(row).to_contain_text("refund the charge")
     expect(row.get_by_role("link")).to_have_attribute("href", f"/console/orders/{order}")
     expect(page.locator(".badge", has_text="discrepancies")).to_be_visible()
+    expect(page.locator("dd", has_text="charge: 1")).to_be_visible()
     expect_accessible(page)
 
     # Nothing was repaired by looking.
