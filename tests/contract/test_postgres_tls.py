@@ -29,7 +29,7 @@ def folder(openssl_program: Path) -> Iterator[Path]:
             ],
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=240,
         )
     yield folder
     remove_folder(folder)

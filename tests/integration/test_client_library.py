@@ -51,7 +51,7 @@ def _at(service: Service, example: str) -> str:
 
 
 def _printed(command: list[str]) -> list[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=480, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -103,7 +103,7 @@ def test_nginx_takes_the_configuration_for_as_many_replicas(folder: Path, nginx_
     file = folder / "nginx.conf"
     file.write_text(nginx_config(port=8000, replicas=range(9001, 9001 + replicas), folder=folder))
     said = subprocess.run(
-        [str(nginx_program), "-t", "-c", str(file)], capture_output=True, text=True, timeout=60, check=False
+        [str(nginx_program), "-t", "-c", str(file)], capture_output=True, text=True, timeout=240, check=False
     )
     assert said.returncode == 0, said.stderr
     assert file.read_text().count("server 127.0.0.1:") == replicas

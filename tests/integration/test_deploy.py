@@ -116,7 +116,7 @@ def test_systemd_reads_the_units(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in read)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=480,
         check=False,
     )
     # What other units of this machine lack is no fault of ours.
@@ -131,7 +131,7 @@ def built(request: pytest.FixtureRequest) -> tuple[str, list[dict[str, Any]]]:
         pytest.skip("kubectl is not there: no kustomization is built")
     folder = request.param
     made = subprocess.run(
-        ["kubectl", "kustomize", str(KUBERNETES / folder)], capture_output=True, text=True, timeout=120, check=True
+        ["kubectl", "kustomize", str(KUBERNETES / folder)], capture_output=True, text=True, timeout=480, check=True
     )
     return folder, list(yaml.safe_load_all(made.stdout))
 

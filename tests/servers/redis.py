@@ -68,7 +68,7 @@ class TlsRedisServer(RedisServer):
             ],
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=240,
         )
 
     def _build(self) -> Process:

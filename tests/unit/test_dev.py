@@ -47,7 +47,7 @@ def dev(checkout: Path, *arguments: str, **environment: str) -> "subprocess.Comp
         cwd=checkout,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )
 

@@ -73,5 +73,5 @@ async def test_a_program_notes_that_it_lives_while_it_runs_even_where_it_can_wri
 
 def test_the_check_imports_nearly_nothing() -> None:
     script = "import sys, entrypoints.alive; print(' '.join({name.split('.')[0] for name in sys.modules}))"
-    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=240)
     assert not HEAVY & set(printed.stdout.split())

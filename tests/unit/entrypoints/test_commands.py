@@ -49,7 +49,7 @@ def imported(*arguments: str) -> tuple[str, set[str]]:
         env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=True,
     )
     modules = (line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:"))
