@@ -87,7 +87,7 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
             holders = await holding_back_vacuum(engine)
             unsafe = await unsafe_settings(engine)
             if await schema_problem(engine) is not None:
-                return []
+                return [*unsafe.values()]
             heard = await SqlHeartbeats(engine).all()
             refused = await refused_announcements(engine)
             set_back = await _set_back(settings, engine)

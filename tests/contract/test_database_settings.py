@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from adapters.sql.schema import schema_problem
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from application.errors import Misconfigured
 from domain.ids import ProductId
+from entrypoints.doctor import warnings
+from entrypoints.settings import Settings
 from tests.contract.conftest import keep
 from tests.engines import engine_on
 from tests.servers import PostgresServer
@@ -100,6 +103,15 @@ async def test_no_tables_are_made_where_some_names_could_not_be_stored(
         with pytest.raises(Misconfigured, match=f"server_encoding is {encoding}: .*createdb --encoding=UTF8"):
             await migrate(engine)
         assert "no tables" in str(await schema_problem(engine))
+
+
+async def test_the_doctor_names_such_a_database_before_there_are_tables(
+    new_database: Callable[..., str], tmp_path: Path
+) -> None:
+    url = new_database(encoding="LATIN1")
+    async with engine_on(url) as engine:
+        found = await warnings(Settings(data=tmp_path, database_url=url), engine)
+    assert any("server_encoding is LATIN1" in warning for warning in found)
 
 
 async def test_a_setting_by_which_orders_may_be_lost_is_named(new_database: Callable[..., str]) -> None:

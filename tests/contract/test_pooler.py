@@ -4,23 +4,29 @@ import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sql.core.connecting import connected
 from adapters.sql.dialects.postgresql.hosts import Hosts
 from adapters.sql.dialects.registry import parsed_url
 from adapters.sql.signal import open_outbox_signal
 from adapters.sql.unit_of_work import SqlUnitOfWork
+from application.errors import Misconfigured
 from tests.contract.conftest import keep
 from tests.contract.test_unit_of_work_faults import PEN, stock, take
 from tests.servers import PgBouncer
+from tests.service import Service
 from tests.unit.builders import a_product
 
 SOON = 120.0
 SETTINGS = (
     "application_name",
+    "default_transaction_isolation",
     "enable_seqscan",
+    "extra_float_digits",
     "idle_in_transaction_session_timeout",
     "jit",
     "lock_timeout",
@@ -86,3 +92,29 @@ async def test_it_is_known_that_a_pooler_is_in_between(pooler: PgBouncer) -> Non
         assert hosts.process_of(connection).is_pooled
     finally:
         await connection.close()
+
+
+def test_a_pooler_of_transactions_is_named_with_what_to_do(
+    pgbouncer_program: Path, migrated_postgres: str, tmp_path: Path
+) -> None:
+    with PgBouncer(migrated_postgres, settings={"pool_mode": "transaction"}) as server:
+        service = Service(folder=tmp_path, settings={"DATABASE_URL": server.url})
+        service.try_to_run("doctor")
+        # It gets the session of the first one, with the statements that are prepared there.
+        status, output = service.try_to_run("doctor")
+    assert (status, "pool_mode = session" in output, "Traceback" in output) == (1, True, False), output
+
+
+async def test_a_session_that_others_use_is_named_as_one(
+    pgbouncer_program: Path, migrated_postgres: str, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    with PgBouncer(migrated_postgres, settings={"pool_mode": "transaction"}) as server:
+        engine = open_engines(server.url)
+        async with connected(engine) as connection:
+            await connection.execute(text("SELECT 1"))
+        other = await asyncpg.connect(server.url, timeout=SOON)
+        await other.execute("DEALLOCATE ALL")
+        with pytest.raises(Misconfigured, match="pool_mode = session"):
+            async with connected(engine) as connection:
+                await connection.execute(text("SELECT 1"))
+        await other.close()

@@ -18,12 +18,19 @@ _UNAVAILABLE_STATES: Final = {
     "57P01": " is shutting down",
     "57P03": " is starting up or shutting down",
 }
+# A statement of ours is gone, or somebody else has one of its name: the session is shared with others.
+_POOLED: Final = (
+    "is behind a pooler that gives each transaction another session: set its pool_mode = session, or connect to the"
+    " server itself"
+)
 # No waiting mends these.
 _MISCONFIGURED_STATES: Final = {
+    "26000": _POOLED,
     "28000": "refuses this user: check DATABASE_URL, and pg_hba.conf",
     "28P01": "refuses the user's password: check DATABASE_URL",
     "3D000": "has no database of this name: create it, or check DATABASE_URL",
     "3F000": "has no schema of this name: check DATABASE_URL, and the user's search_path",
+    "42P05": _POOLED,
     "42501": "refuses a right that this user needs: make it the owner of the tables, or grant it the right",
     "42P01": "lacks a table: run `holdfast migrate`",
     "42703": "lacks a column: the tables are another release's, see `holdfast doctor`",
