@@ -227,6 +227,6 @@ def _retry_after(attempt: Attempt) -> timedelta | None:
         return timedelta(seconds=min(int(text[:10]), 10**6))
     try:
         return max(parsedate_to_datetime(text) - attempt.at, timedelta(0))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         # It is missing, or can't be read.
         return None

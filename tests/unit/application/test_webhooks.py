@@ -114,6 +114,9 @@ async def test_a_connection_that_is_refused_at_once_is_tried_again_at_once(webho
         ((NOW + 3 * HOUR).strftime("%a, %d %b %Y %H:%M:%S GMT"), 3 * HOUR),
         ("soon", 0 * HOUR),
         ("-5", 0 * HOUR),
+        # Numbers that no date has room for.
+        ("1 Jan 99999999999 10:00", 0 * HOUR),
+        ("99999999999999999999 Jan 2026 10:00", 0 * HOUR),
     ],
 )
 async def test_a_receiver_may_ask_for_more_time(webhooks: Webhooks, asked: str, pause: timedelta) -> None:
