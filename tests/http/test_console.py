@@ -778,6 +778,17 @@ async def test_the_number_of_orders_that_wait_for_the_worker_leads_to_them(shop:
     }
 
 
+async def test_a_deleted_order_has_its_page_still(shop: Shop) -> None:
+    visitor = Visitor(app_for(shop))
+    await visitor.sign_in("admin")
+    order = await shop.order((await shop.sells(), 1))
+    await shop.use_cases.delete_order(SYSTEM, order.id)
+    html = await text_of(visitor, f"/console/orders/{order.id}")
+    for words in ("deleted</span>", "It was deleted", "It was never paid for."):
+        assert words in html
+    assert f'action="/console/orders/{order.id}' not in html
+
+
 async def test_a_page_of_an_order_names_its_legs_and_its_webhooks_by_what_came_of_them() -> None:
     webhooks = Webhooks()
     webhooks.answers[URL] = lambda _: BROKEN

@@ -124,7 +124,7 @@ class _Screen:
         explained = await use.explain_order(by, id_)
         order = explained.order
         payments, messages, (deliveries, unsent) = await asyncio.gather(
-            ask("payments of an order", self._payments(by, id_)),
+            ask("payments of an order", self._payments(by, order)),
             ask("messages of an order", self._messages(by, order)),
             self._webhooks(by, id_),
         )
@@ -158,9 +158,11 @@ class _Screen:
             ask("receivers of an order", use.see_unsent(by, id_)),
         )
 
-    async def _payments(self, by: Principal, id_: OrderId) -> Sequence[Any]:
+    async def _payments(self, by: Principal, order: Order) -> Sequence[Any]:
+        if order.deleted:
+            return []
         try:
-            return [*(await self._kit.use_cases.expand_order(by, id_)).payments.values()]
+            return [*(await self._kit.use_cases.expand_order(by, order.id)).payments.values()]
         except NotYetRecorded:
             return []
 
