@@ -97,7 +97,9 @@ class RunJobs:
         async with self._unit_of_work() as tx:
             now = await tx.jobs.now()
             # What was due before was found, of whatever kind it is.
-            since = self._low_water.begin(now, whole_every=_LOOK_AT_ALL) if kinds is None else self._low_water.since
+            since = (
+                self._low_water.begin(now, whole_every=_LOOK_AT_ALL) if kinds is None else self._low_water.since(now)
+            )
             found = await tx.jobs.due(now, since=since, kinds=kinds, limit=room)
             for job in found:
                 job.begin(at=now)

@@ -410,6 +410,21 @@ async def test_a_change_that_was_promised_is_made_while_all_else_takes_long(jobs
     assert {(await jobs.now(each)).status for each in [*exports, change]} == {JobStatus.COMPLETED}
 
 
+async def test_a_change_that_was_promised_is_made_after_the_clock_was_set_back(jobs: Jobs) -> None:
+    jobs.handler.outcomes = ["hang"] * 6
+    for _ in range(6):
+        await jobs.add()
+    assert await jobs.worker() == []
+    jobs.shop.clock.forward(-3600 * SECOND)
+    change = await jobs.add(kind=CHANGE_ORDER)
+    ended: list[Ended] = []
+    async with asyncio.timeout(60):
+        while not ended:
+            ended += await jobs.worker()
+    assert [each.id for each in ended] == [change.id]
+    await jobs.worker.stop()
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
 async def test_a_worker_with_few_places_does_jobs_of_every_kind(jobs: Jobs, limit: int) -> None:
     worker = RunJobs(jobs.shop.unit_of_work, {"test": jobs.handler, CHANGE_ORDER: jobs.changes}, limit=limit)
