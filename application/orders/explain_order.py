@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
+from operator import itemgetter
 from typing import Final
 
 from attrs import field, frozen
@@ -50,7 +52,7 @@ class Step:
 
 @frozen(kw_only=True)
 class Explained:
-    """An order, where it stands, and how it came there, oldest first. `beside` has what else of it waits."""
+    """An order, where it stands, and how it came there, step by step. `beside` has what else of it waits."""
 
     order: Order
     standing: Standing
@@ -106,20 +108,21 @@ class ExplainOrder:
         held_up = held_up_by(request, waits, letter) if is_asked_for else None
         silence = await self._overview.provider_silence() if is_asked_for and held_up is None else None
         standing = standing_of(order, self._deadlines, held_up=held_up, silence=silence)
-        steps = [
-            *(Step(event.at, StepKind.EVENT, event.type, legs) for event, legs in legs_of(history, in_feed)),
+        others = [
             *map(_asked, changes),
             *(_sent(each, in_feed.get(each.sequence)) for each in sent if each.finished_at),
         ]
         if letter is not None:
             what = f"dead letter {letter.id}: {letter.message.reason}"
-            steps += [Step(letter.message.first_at, StepKind.DEAD_LETTER, what)]
+            others += [Step(letter.message.first_at, StepKind.DEAD_LETTER, what)]
         refused = sum(each is Waits.PUT_OFF for each in waiting.values())
         beside = [f"{refused} of its announcements wait: queues of others have refused them"] if refused else []
         return Explained(
             order=order,
             standing=standing,
-            steps=sorted(steps, key=lambda step: step.at),
+            steps=_in_sequence(
+                [Step(event.at, StepKind.EVENT, event.type, legs) for event, legs in legs_of(history, in_feed)], others
+            ),
             letter_id=None if letter is None else letter.id,
             beside=[
                 *beside,
@@ -139,6 +142,13 @@ class ExplainOrder:
                     return letter
             seen, last = seen + len(page), page[-1].id
         return None
+
+
+def _in_sequence(events: Sequence[Step], others: Sequence[Step]) -> list[Step]:
+    """Events stay as they followed each other, whatever the clocks said. The others come between them by their time."""
+    reached = accumulate((step.at for step in events), max)
+    placed = [*zip(reached, events, strict=True), *((step.at, step) for step in others)]
+    return [step for _, step in sorted(placed, key=itemgetter(0))]
 
 
 def _sent(delivery: Delivery, in_feed: datetime | None) -> Step:

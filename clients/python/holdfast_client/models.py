@@ -165,7 +165,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Where an order stands: whose turn it is, why, what drives it on, and its steps, oldest first."""
+    """Where an order stands: whose turn it is, why, what drives it on, and its steps, as they followed."""
 
     order_id: UUID
     status: str

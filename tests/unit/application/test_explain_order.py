@@ -153,6 +153,23 @@ async def test_an_order_that_is_not_recorded_waits_with_its_changes(shop: Shop) 
     assert [step.what for step in told.steps] == ["order.accepted", "the change 'cancel' was asked for"]
 
 
+async def test_steps_follow_each_other_although_the_clock_of_the_worker_was_set_back(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    request = await shop.ask_for_payment(order)
+    shop.clock.forward(-timedelta(days=1))
+    await shop.process_payment([request])
+    shop.clock.forward(timedelta(days=2))
+    await shop.use_cases.complete_order(SYSTEM, order.id)
+    steps = (await why(shop, order)).steps
+    assert [step.what for step in steps] == [
+        "order.placed",
+        "order.payment_requested",
+        "order.stock_reserved",
+        "order.paid",
+        "order.completed",
+    ]
+
+
 async def test_a_deleted_order_is_told_of_and_an_unknown_one_is_not(shop: Shop) -> None:
     order = await shop.order((await shop.sells(), 1))
     await shop.use_cases.delete_order(SYSTEM, order.id)

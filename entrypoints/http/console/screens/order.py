@@ -217,7 +217,9 @@ def _acts(order: Order, waits_for: WaitsFor) -> list[_Act]:
 
 def _legs(steps: Sequence[Step]) -> list[_Leg]:
     spans = [after.at - before.at for before, after in pairwise(steps)]
-    longest = max((span.total_seconds() for span in spans), default=0) or 1
+    # A span is below zero where a clock was set.
+    longest = max((span.total_seconds() for span in spans), default=0)
+    longest = longest if longest > 0 else 1
     legs = []
     for step, span in zip(steps, [None, *spans], strict=False):
         share = 0 if span is None else span.total_seconds() / longest
