@@ -45,7 +45,9 @@ class SqlLineage:
 
     async def problem(self) -> str | None:
         """Why no program may start, in words for a person, or None. Nothing is written."""
-        kept, now = await self._both()
+        return await self._problem_of(*await self._both())
+
+    async def _problem_of(self, kept: str | None, now: str | None) -> str | None:
         if now is None or kept in {None, now} or await self._has_last_heartbeat():
             return None
         return (
@@ -55,20 +57,22 @@ class SqlLineage:
 
     async def keep(self) -> str | None:
         """As `problem`. Where there is none, what the database is now is kept, also for programs that can't tell."""
-        problem = await self.problem()
+        # What is judged is what is kept: the next connection may lead to another server.
         kept, now = await self._both()
-        if problem is None and now not in {None, kept}:
+        problem = await self._problem_of(kept, now)
+        if problem is None and now is not None and now != kept:
             if kept is not None:
                 # Commands import this file, and most of them log nothing.
                 import structlog  # noqa: PLC0415
 
                 log = structlog.get_logger("holdfast.database")
                 log.info("the database has another server, and all that was written")
-            await self.begin()
+            async with one_transaction(self._engine, writing=True) as block:
+                await block.change(_KEEP, {"now": now})
         return problem
 
     async def begin(self) -> None:
-        """Keep what the database is now: programs may start."""
+        """Keep what the database is now, whatever it was: programs may start."""
         async with one_transaction(self._engine, writing=True) as block:
             _, now = await both(block)
             if now is not None:

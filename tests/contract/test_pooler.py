@@ -6,10 +6,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
+from adapters.sql.dialects.base import Timeouts
+from adapters.sql.dialects.postgresql.connections import PostgresConnections
 from adapters.sql.dialects.postgresql.hosts import Hosts
 from adapters.sql.dialects.registry import parsed_url
 from adapters.sql.signal import open_outbox_signal
@@ -22,18 +24,15 @@ from tests.service import Service
 from tests.unit.builders import a_product
 
 SOON = 120.0
-SETTINGS = (
-    "application_name",
-    "default_transaction_isolation",
-    "enable_seqscan",
-    "extra_float_digits",
-    "idle_in_transaction_session_timeout",
-    "jit",
-    "lock_timeout",
-    "statement_timeout",
+# All that a session is given.
+SETTINGS: list[str] = sorted(
+    PostgresConnections().address(make_url("postgresql://shop@db/shop"), Timeouts(statement=1.0, lock=1.0))[1][
+        "server_settings"
+    ]
 )
+REFUSAL = "unsupported startup parameter"
 # What its users are told everywhere to do about the refusal.
-IGNORING = {"ignore_startup_parameters": ",".join(SETTINGS[1:])}
+IGNORING = {"ignore_startup_parameters": ",".join(name for name in SETTINGS if name != "application_name")}
 
 
 @pytest.fixture(params=[{}, IGNORING], ids=["settings are refused", "settings are ignored"])
@@ -55,6 +54,7 @@ async def test_a_session_has_the_settings_that_it_has_without_a_pooler(
     through, straight = open_engines(pooler.url), open_engines(migrated_postgres)
     wanted = await settings_of(straight)
     assert await settings_of(through) == wanted
+    assert (REFUSAL in pooler.log.read_text()) is ("ignore_startup_parameters" not in pooler.given)
     # The next client gets the same session of the server, as it was in the beginning, and so does the one after it.
     await through.dispose()
     assert await settings_of(through) == wanted

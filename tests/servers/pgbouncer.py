@@ -20,7 +20,8 @@ class PgBouncer(Server):
         self._program = find_pgbouncer()
         super().__init__()
         self._database = urlsplit(database)
-        self._settings = {"pool_mode": "session", "default_pool_size": "20", **(settings or {})}
+        self.given = settings or {}
+        self._settings = {"pool_mode": "session", "default_pool_size": "20", **self.given}
         # It refuses to run as root.
         self._runs_as = "nobody" if os.geteuid() == 0 else None
 
