@@ -190,10 +190,10 @@ class _Finishing:
 
     async def _disable(self) -> Disabled | None:
         endpoint = self._endpoint
-        if not endpoint.is_served:
+        if not endpoint.is_served or self._has_moved:
             return None
         why = None
-        if any(map(is_gone, self._round.attempts.values())) and not self._has_moved:
+        if any(map(is_gone, self._round.attempts.values())):
             why = Disabled.GONE
         elif self._progress.has_failed_for_too_long(self._now):
             why = Disabled.FAILING

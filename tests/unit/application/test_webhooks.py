@@ -34,7 +34,7 @@ from domain.webhooks.endpoint import (
     UnknownEndpoint,
 )
 from domain.webhooks.progress import LEASE
-from domain.webhooks.schedule import MAX_TRIES
+from domain.webhooks.schedule import FAILING_FOR, FAILURES_TO_DISABLE, MAX_TRIES
 from tests.unit.builders import NOW
 from tests.unit.unsteady import Trouble
 from tests.unit.webhooks import BROKEN, OK, URL, Webhooks, statuses
@@ -216,22 +216,32 @@ async def test_a_receiver_that_is_gone_is_disabled_and_what_waits_is_kept(webhoo
     ]
 
 
-async def test_an_address_that_was_replaced_in_a_round_does_not_disable_its_endpoint(webhooks: Webhooks) -> None:
+@pytest.mark.parametrize(
+    ("answer", "failures"),
+    [(Answer(status=410), 0), (BROKEN, FAILURES_TO_DISABLE)],
+    ids=["gone", "failing for days"],
+)
+async def test_an_address_that_was_replaced_in_a_round_does_not_disable_its_endpoint(
+    webhooks: Webhooks, answer: Answer, failures: int
+) -> None:
     id_ = await webhooks.add()
     goes_on = asyncio.Event()
 
-    async def gone(request: WebhookRequest) -> Answer:
+    async def answered(request: WebhookRequest) -> Answer:
         await goes_on.wait()
-        return Answer(status=410) if request.url == URL else OK
+        return answer if request.url == URL else OK
 
-    webhooks.shop.receivers.answer = gone
+    webhooks.shop.receivers.answer = answered
     await webhooks.orders()
+    if failures:
+        progress = webhooks.progress(id_)
+        progress.failures, progress.failing_since = failures, webhooks.shop.clock() - FAILING_FOR
     await webhooks.sender()
     await webhooks.shop.use_cases.change_endpoint(SYSTEM, id_, {"url": OTHER})
     goes_on.set()
     await webhooks.send()
     assert (await webhooks.endpoint(id_)).is_served
-    assert webhooks.progress(id_).failures == 0
+    assert webhooks.progress(id_).failures == failures
     await webhooks.pass_time(MINUTE, step=6 * SECOND)
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 4
 
