@@ -65,7 +65,7 @@ class ProviderLedger(Protocol):
     """The provider's own record of charges and refunds. Raise `Unavailable`."""
 
     async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
-        """A page of charges, oldest first, after the charge with this key."""
+        """A page of charges, oldest first, after the charge with this key. None is on a later page again."""
 
     async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
         """The charges made under these keys."""

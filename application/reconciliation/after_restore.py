@@ -6,10 +6,11 @@ from typing import Final
 
 from attrs import field, frozen
 
+from application.errors import Unavailable
 from application.ports.broken import BrokenOrders, sound
 from application.ports.payments import Charge, ProviderLedger
 from application.ports.persistence import UnitOfWork
-from application.reconciliation.provider import answered
+from application.reconciliation.provider import LedgerReads
 from domain.ids import OrderId, PaymentId, payment_after
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, MAY_BE_PAID, OrderStatus
@@ -59,8 +60,8 @@ class CompareCharges:
         """For the charges since then."""
         unknown: dict[PaymentId, Charge] = {}
         compared: list[ComparedCharge] = []
-        last: PaymentId | None = None
-        while charges := await answered(self._provider.charges(after=last, limit=self._page), within=self._timeout):
+        ledger = LedgerReads(self._provider, call_timeout=self._timeout)
+        async for charges in ledger.pages(limit=self._page):
             async with self._unit_of_work.reading() as tx:
                 payments = await tx.payments.get_many({charge.key for charge in charges})
             for charge in charges:
@@ -69,7 +70,8 @@ class CompareCharges:
                     unknown[charge.key] = charge
                 elif charge.refunded and payment is not None and payment.status is PaymentStatus.CHARGED:
                     compared.append(await self._refunded(charge, payment))
-            last = charges[-1].key
+        if ledger.problem is not None:
+            raise Unavailable(ledger.problem)
         orders = await self._orders_of(unknown)
         for key, charge in unknown.items():
             compared.append(await self._paid(charge, orders.get(key)))

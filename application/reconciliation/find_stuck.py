@@ -35,7 +35,7 @@ class FindStuck:
     async def __call__(
         self, *, unreachable: str = "", told: Collection[OrderId | None] = frozenset()
     ) -> list[Discrepancy]:
-        """`unreachable` is the provider's problem, if it has one. Orders in `told` were reported: leave them out."""
+        """`unreachable`: why the provider can't be reached, if so. Orders in `told` were reported: leave them out."""
         outbox = await self._outbox()
         letters = await self._letters()
         return [

@@ -1,7 +1,8 @@
-"""The payment provider as the consistency check asks it: within limits, since it may be slow, silent, or wrong."""
+"""The payment provider as reconciliation asks it: within limits, since it may be slow, silent, or wrong."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import TypeVar
 
 from attrs import define, field
@@ -31,29 +32,46 @@ class LedgerReads:
 
     _ledger: ProviderLedger
     _call_timeout: float = field(kw_only=True)
-    _total_timeout: float = field(kw_only=True)
+    _total_timeout: float = field(default=math.inf, kw_only=True)
     # None: it is asked.
     problem: str | None = field(default=None, init=False)
-    _answers: int = field(default=0, init=False)
+    # The problem, if it is that a call failed.
+    unreachable: str = field(default="", init=False)
+    _has_told: bool = field(default=False, init=False)
     _waited: float = field(default=0.0, init=False)
 
     @property
     def finding(self) -> str | None:
         """What to tell a person of the problem."""
-        what = "no payment and no charge is" if not self._answers else "the payments and charges after that are"
+        what = "the payments and charges after that are not" if self._has_told else "no payment and no charge is"
         return self.problem and f"{self.problem}; {what} compared with it"
 
-    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
-        """As the port has it. Nothing after a problem."""
-        page = await self._ask(lambda: self._ledger.charges(after=after, limit=limit)) or []
-        if page and page[-1].key == after:
-            self.problem = "the payment provider gives the same charges again and again"
-            return []
-        return page
+    async def try_once(self) -> None:
+        """Find out whether it can be reached. The answer is compared with nothing."""
+        await self._page(after=None, limit=1)
+
+    async def pages(self, *, limit: int) -> AsyncIterator[list[Charge]]:
+        """All charges, oldest first, up to a problem."""
+        last: PaymentId | None = None
+        # One key of each page is enough: pages that come again and again have the same ends.
+        ends: set[PaymentId] = set()
+        while charges := await self._page(after=last, limit=limit):
+            last = charges[-1].key
+            if last in ends:
+                self.problem = "the payment provider gives the same charges again and again"
+                return
+            ends.add(last)
+            self._has_told = True
+            yield charges
 
     async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge] | None:
         """As the port has it. None after a problem: nothing is known of the charges."""
-        return await self._ask(lambda: self._ledger.charges_of(keys))
+        charges = await self._ask(lambda: self._ledger.charges_of(keys))
+        self._has_told |= charges is not None
+        return charges
+
+    async def _page(self, *, after: PaymentId | None, limit: int) -> list[Charge] | None:
+        return await self._ask(lambda: self._ledger.charges(after=after, limit=limit))
 
     async def _ask(self, call: Callable[[], Awaitable[T]]) -> T | None:
         if self.problem is not None:
@@ -66,8 +84,7 @@ class LedgerReads:
         try:
             answer = await answered(call(), within=self._call_timeout)
         except Trouble as error:
-            self.problem = f"the payment provider can't be reached: {error}"
+            self.problem = self.unreachable = f"the payment provider can't be reached: {error}"
             return None
-        self._answers += 1
         self._waited += loop.time() - begun
         return answer

@@ -24,7 +24,7 @@ from application.reconciliation.find_stuck import FindStuck
 from application.reconciliation.find_unrecorded import FindUnrecorded
 from application.reconciliation.provider import LedgerReads
 from application.reconciliation.webhooks import CompareWebhooks
-from domain.ids import OrderId, PaymentId, ProductId
+from domain.ids import OrderId, ProductId
 from domain.orders.order import Order
 
 
@@ -54,7 +54,7 @@ class Reconcile:
         ledger = LedgerReads(self._provider, call_timeout=self._call_timeout, total_timeout=self._total_timeout)
         found = await self._stock()
         # One call before any comparison: none is made with a provider that can't be reached.
-        await ledger.charges(after=None, limit=1)
+        await ledger.try_once()
         found += [each async for each in self._orders(ledger)]
         named = {each.what for each in found if each.about == "broken"}
         found += [each async for each in self._charges(ledger) if each.what not in named]
@@ -62,7 +62,7 @@ class Reconcile:
             found.append(Discrepancy(about="provider", what=ledger.finding))
         # An order whose charge is reported already needs no second finding.
         told = {each.order_id for each in found if each.remedy is not None}
-        found += await self._find_stuck(unreachable=ledger.problem or "", told=told)
+        found += await self._find_stuck(unreachable=ledger.unreachable, told=told)
         found += await self._compare_webhooks()
         return found + await self._find_unrecorded(
             told={each.order_id for each in found if each.about == "dead letter"}
@@ -118,12 +118,11 @@ class Reconcile:
             found += of_history(order, histories.get(order.id, []))
             payment = payments.get(order.payment_id) if order.payment_id else None
             charge = charges.get(order.payment_id) if charges and order.payment_id else None
-            found += of_payment(order, payment, charge, asked=charges is not None)
+            found += of_payment(order, payment, charge, asked=ledger.problem is None)
         return found
 
     async def _charges(self, ledger: LedgerReads) -> AsyncIterator[Discrepancy]:
-        last: PaymentId | None = None
-        while charges := await ledger.charges(after=last, limit=self._page):
+        async for charges in ledger.pages(limit=self._page):
             suspects = await self._explain(charges)
             keys = {each.charge.key for each in suspects if each.charge}
             # Read after the orders, because a refund is given before it is recorded.
@@ -131,7 +130,6 @@ class Reconcile:
             for each in await self._explain(list((again or {}).values())):
                 if each in suspects:
                     yield each
-            last = charges[-1].key
 
     async def _explain(self, charges: Sequence[Charge]) -> list[Discrepancy]:
         try:

@@ -1,9 +1,11 @@
+import asyncio
 from collections import deque
 from collections.abc import Collection
+from typing import Literal
 
 from attrs import define, evolve, field
 
-from application.ports.payments import Charge, PaymentDeclined
+from application.ports.payments import Charge, PaymentDeclined, ProviderLedger
 from domain.ids import PaymentId
 from domain.money import Money
 from tests.invariants import LedgerCharge
@@ -73,3 +75,29 @@ class Provider:
     def clear_decline(self, key: PaymentId) -> None:
         """Let the next charge under a declined key succeed, which no provider should do."""
         self._declined.discard(key)
+
+
+@define(eq=False)
+class Unruly:
+    """A ledger that gives no answer, or the same charges again and again, as the test says."""
+
+    _inner: ProviderLedger
+    # How many calls are answered; the others wait for ever.
+    answers: int = 1000
+    # A page: always the first one. Pages: from the first one on, after the last.
+    repeats: Literal["page", "pages"] | None = None
+    asked: int = 0
+
+    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
+        await self._answer()
+        page = [] if self.repeats == "page" else await self._inner.charges(after=after, limit=limit)
+        return page or (await self._inner.charges(after=None, limit=limit) if self.repeats else [])
+
+    async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
+        await self._answer()
+        return await self._inner.charges_of(keys)
+
+    async def _answer(self) -> None:
+        self.asked += 1
+        if self.asked > self.answers:
+            await asyncio.Event().wait()

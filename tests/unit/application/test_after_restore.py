@@ -1,17 +1,20 @@
 """A database was restored from a backup, and the provider has charged meanwhile."""
 
+import asyncio
 from copy import deepcopy
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from attrs import fields
 
 from adapters.memory.store import MemoryStore
-from application.reconciliation.after_restore import ComparedCharge
+from application.errors import Unavailable
+from application.reconciliation.after_restore import CompareCharges, ComparedCharge
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.builders import NOW
+from tests.unit.provider import Unruly
 from tests.unit.shop import EXPIRY, Shop
 
 _DATA = [each.name for each in fields(MemoryStore) if each.name not in {"now", "writing"}]
@@ -151,6 +154,27 @@ async def test_an_order_that_was_being_paid_in_the_backup_is_paid_by_the_worker(
     await shop.process_payment([request])
     assert (await shop.now(order)).status is OrderStatus.PAID
     assert shop.provider.taken == order.total.minor
+
+
+@pytest.mark.parametrize("repeats", ["page", "pages"])
+async def test_a_provider_that_repeats_itself_ends_the_comparison(
+    shop: Shop, repeats: Literal["page", "pages"]
+) -> None:
+    pen = await shop.sells()
+    for _ in range(4):
+        await shop.paid((pen, 1))
+    compare = CompareCharges(
+        shop.unit_of_work,
+        Unruly(shop.provider, repeats=repeats),
+        shop.request_payment,
+        shop.process_payment,
+        shop.request_refund,
+        shop.refund_order,
+        page=2,
+    )
+    async with asyncio.timeout(60):
+        with pytest.raises(Unavailable, match="the same charges again and again"):
+            await compare(NOW)
 
 
 async def test_charges_from_before_the_backup_are_not_looked_for(shop: Shop) -> None:

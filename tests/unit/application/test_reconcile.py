@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from adapters.codecs.events import decode, encode
 from adapters.memory.caches import MemoryRecentOrders
 from application.errors import Unavailable
+from application.orders.standing import SENT
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.ports.idempotency import IdempotencyKey
@@ -33,7 +34,7 @@ from domain.orders.status import OrderStatus
 from domain.payments.payment import PaymentStatus
 from tests.unit.builders import PAYMENT, euros
 from tests.unit.intakes import UnsteadyRecentOrders
-from tests.unit.provider import Crash, Provider
+from tests.unit.provider import Crash, Provider, Unruly
 from tests.unit.shop import EXPIRY, Shop
 
 STUCK = timedelta(minutes=10)
@@ -351,38 +352,23 @@ async def test_an_unreachable_provider_is_reported_once_and_explains_waiting_ord
     assert stuck.what.endswith("the payment provider can't be reached: no answer")
 
 
-@define(eq=False)
-class Unruly:
-    """A ledger that gives no answer, or ever the same one, as the test says."""
-
-    _inner: ProviderLedger
-    # How many calls are answered; the others wait for ever.
-    answers: int = 1000
-    repeats: bool = False
-    asked: int = 0
-
-    async def charges(self, *, after: PaymentId | None, limit: int) -> list[Charge]:
-        await self._answer()
-        return await self._inner.charges(after=None if self.repeats else after, limit=limit)
-
-    async def charges_of(self, keys: Collection[PaymentId]) -> dict[PaymentId, Charge]:
-        await self._answer()
-        return await self._inner.charges_of(keys)
-
-    async def _answer(self) -> None:
-        self.asked += 1
-        if self.asked > self.answers:
-            await asyncio.Event().wait()
+_NO_ANSWER = "can't be reached: the payment provider gave no answer within 0.01 s"
+_NOTHING = "no payment and no charge is compared with it"
+_A_PART = "the payments and charges after that are not compared with it"
+_AGAIN = "gives the same charges again and again"
 
 
 @pytest.mark.parametrize(
     ("trouble", "limits", "told"),
     [
-        ({"answers": 0}, {"call_timeout": 0.01}, "no answer within 0.01 s; no payment and no charge is compared"),
-        ({"answers": 1}, {"call_timeout": 0.01}, "no answer within 0.01 s; the payments and charges after that are"),
-        ({"answers": 3}, {"call_timeout": 0.01}, "no answer within 0.01 s; the payments and charges after that are"),
-        ({}, {"total_timeout": 0.0}, "is too slow: its answers took 0 s altogether; the payments and charges after"),
-        ({"repeats": True}, {}, "gives the same charges again and again; the payments and charges after that are"),
+        ({"answers": 0}, {"call_timeout": 0.01}, f"{_NO_ANSWER}; {_NOTHING}"),
+        # The first call only finds out whether it answers.
+        ({"answers": 1}, {"call_timeout": 0.01}, f"{_NO_ANSWER}; {_NOTHING}"),
+        ({"answers": 2}, {"call_timeout": 0.01}, f"{_NO_ANSWER}; {_A_PART}"),
+        ({"answers": 3}, {"call_timeout": 0.01}, f"{_NO_ANSWER}; {_A_PART}"),
+        ({}, {"total_timeout": 0.0}, f"is too slow: its answers took 0 s altogether; {_NOTHING}"),
+        ({"repeats": "page"}, {}, f"{_AGAIN}; {_A_PART}"),
+        ({"repeats": "pages"}, {}, f"{_AGAIN}; {_A_PART}"),
     ],
 )
 async def test_a_provider_that_is_silent_slow_or_endless_ends_its_own_comparison_alone(
@@ -398,8 +384,27 @@ async def test_a_provider_that_is_silent_slow_or_endless_ends_its_own_comparison
         discrepancies = await found(shop, ledger, **limits)
     assert {each.about for each in discrepancies} == {"stock", "history", "provider"}
     [provider] = [each for each in discrepancies if each.about == "provider"]
-    assert told in provider.what
-    assert ledger.asked <= 6
+    assert provider.what == f"the payment provider {told}"
+    assert ledger.asked <= 8
+
+
+async def test_a_provider_that_answers_wrongly_is_not_named_as_what_orders_wait_for(shop: Shop) -> None:
+    pen = await shop.sells()
+    await shop.paid((pen, 1))
+    order, _ = await shop.payment_requested((pen, 1))
+    await relayed(shop)
+    shop.clock.forward(STUCK)
+    for trouble, limits in (({"repeats": "page"}, {}), ({}, {"total_timeout": 0.0})):
+        provider, stuck = await found(shop, Unruly(shop.provider, **trouble), **limits)
+        assert (provider.about, stuck.about, stuck.order_id) == ("provider", "stuck", order.id)
+        assert stuck.what.endswith(SENT)
+
+
+async def test_an_order_without_a_payment_is_not_said_to_lack_its_charge_while_nobody_can_be_asked(shop: Shop) -> None:
+    order = await shop.paid((await shop.sells(), 1))
+    shop.store.orders[order.id].payment_id = None
+    shop.provider.before.append(Unavailable("no answer"))
+    assert {each.about for each in await found(shop)} == {"provider", "payment"}
 
 
 async def test_a_provider_that_does_not_answer_is_asked_for_one_refund_alone(shop: Shop) -> None:
