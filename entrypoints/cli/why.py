@@ -43,7 +43,7 @@ def _print(explained: "Explained") -> None:
     tell()
     tell(_LINE.format("UTC", "AFTER", "STEP"))
     for step, after in zip(explained.steps, _spans(explained.steps), strict=True):
-        legs = ", ".join(f"{IN_WORDS[leg.name]} {_span(leg.took)}" for leg in step.legs)
+        legs = ", ".join(f"{IN_WORDS[leg.name]} {span_in_words(leg.took)}" for leg in step.legs)
         what = step.what[:_WIDEST] + (f" ({legs})" if legs else "")
         tell(_LINE.format(f"{step.at:%Y-%m-%d %H:%M:%S}", after, what))
 
@@ -53,9 +53,10 @@ _LINE = "{:19}  {:>10}  {}"
 
 def _spans(steps: "Sequence[Step]") -> list[str]:
     """The time from each step to the next; none before the first."""
-    return ["", *(_span(later.at - earlier.at) for earlier, later in pairwise(steps))]
+    return ["", *(span_in_words(later.at - earlier.at) for earlier, later in pairwise(steps))]
 
 
-def _span(span: timedelta) -> str:
+def span_in_words(span: timedelta) -> str:
+    """Below zero, where a clock was set or two differ: with a sign."""
     seconds = span.total_seconds()
-    return f"{seconds:.3f} s" if seconds < _MINUTE else f"{seconds / _MINUTE:.1f} min"
+    return f"{seconds:.3f} s" if abs(seconds) < _MINUTE else f"{seconds / _MINUTE:.1f} min"

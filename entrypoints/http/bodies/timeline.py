@@ -12,7 +12,7 @@ from domain.orders.status import OrderStatus
 
 
 class LegBody(Struct, frozen=True):
-    """A stretch of the way, which has a beginning of its own."""
+    """A stretch of the way, which has a beginning of its own. Below zero, if two clocks differ."""
 
     name: LegName
     seconds: float

@@ -17,6 +17,7 @@ from entrypoints.http.console.order_query import ELLIPSIS, search_word
 
 # What stands where there is no value.
 NOTHING: Final = "\N{EN DASH}"
+_HALF_A_MILLISECOND: Final = 0.0005
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
@@ -56,12 +57,14 @@ def moment(at: datetime | None) -> Markup | str:
 
 
 def duration(span: timedelta | float | None) -> str:
-    """A span of time in one or two units, as in `3 min 20 s`."""
+    """A span of time in one or two units, as in `3 min 20 s`, with a sign if it is below zero."""
     if span is None:
         return NOTHING
     seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if seconds < -_HALF_A_MILLISECOND:
+        return f"-{duration(-seconds)}"
     if seconds < 1:
-        return f"{max(0, round(seconds * 1000))} ms"
+        return f"{round(seconds * 1000)} ms"
     if seconds < _MINUTE:
         return f"{seconds:.1f} s"
     parts = []
