@@ -27,9 +27,9 @@ HTTP_DURATION: Final = Metric(
     meaning="from the head of a request until its response begins; requests that were shed are not among them",
     labels={
         "method": "the method, or `other`",
-        "route": "the path of the route, or `none`; `others` for all but the 25 combinations of method, route and"
-        " status that came first, and orders that are accepted or fail",
-        "status": "the status code; its class, as in `4xx`, of `others`",
+        "route": "the path of the route, or `none`; `others` for refusals and redirections, and for all but the 25"
+        " combinations of method, route and status that came first; never for `POST /orders`",
+        "status": "the status code; its class, as in `4xx`, of refusals, of redirections, and of `others`",
     },
     buckets=(0.005, 0.025, 0.1, 0.3, 1.0, 5.0),
 )

@@ -1,3 +1,4 @@
+from http import HTTPStatus
 from typing import Final
 
 from attrs import define, field
@@ -10,16 +11,16 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 # A scrape stays below a thousand series, and each of these is nine. What comes later is measured as one.
 _MOST: Final = 25
 _OTHERS: Final = "others"
-# The objectives are about these: orders that were accepted, and those that failed. They are always told apart.
+# The objectives are about these, which are always told apart.
 _OBJECTIVE: Final = ("POST", "/orders")
-_OF_OBJECTIVE: Final = (2, 5)
 
 
 @define(eq=False)
 class MeasureRequests:
     """Measures requests by their route, not by their path: a path has ids in it, and may be anything.
 
-    The combinations of method, route and status that come first have a histogram of their own.
+    The combinations of method, route and status that come first have a histogram of their own. Refusals have none: who
+    has no key can get one on each route, and would leave no place for what the shop does.
     """
 
     _telemetry: Telemetry
@@ -41,15 +42,24 @@ class MeasureRequests:
 
     def _record(self, method: str, route: str, status: int) -> Record:
         known = method if method in _METHODS else "other"
-        labels = {"method": known, "route": route, "status": str(status)}
-        if (known, route) != _OBJECTIVE or status // 100 not in _OF_OBJECTIVE:
-            if (known, route, status) in self._told_apart or len(self._told_apart) < _MOST:
-                self._told_apart.add((known, route, status))
-            else:
-                # Written so that `5..` means the same here.
-                labels = {"method": "other", "route": _OTHERS, "status": f"{status // 100}xx"}
+        refused = _may_be_refused(status)
+        # Written so that `5..` means the same in a class.
+        class_ = f"{status // 100}xx"
+        labels = {"method": known, "route": route, "status": class_ if refused else str(status)}
+        if (known, route) != _OBJECTIVE and (refused or not self._has_place(known, route, status)):
+            labels = {"method": "other", "route": _OTHERS, "status": class_}
         record = self._telemetry.of(metrics.HTTP_DURATION, **labels)
         # A client chooses the method, and could fill this with new ones.
         if known == method:
             self._records[method, route, status] = record
         return record
+
+    def _has_place(self, method: str, route: str, status: int) -> bool:
+        if len(self._told_apart) < _MOST:
+            self._told_apart.add((method, route, status))
+        return (method, route, status) in self._told_apart
+
+
+def _may_be_refused(status: int) -> bool:
+    """Whether somebody without a key may get it: a redirection may lead to the login."""
+    return 300 <= status < 500 and status != HTTPStatus.NOT_MODIFIED  # noqa: PLR2004 - the classes of HTTP

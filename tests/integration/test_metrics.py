@@ -69,7 +69,8 @@ async def test_every_metric_is_there_and_no_label_is_an_id(embedded: Service) ->
     for sample in samples:
         assert not any(_UUID.search(value) for value in sample.labels.values()), sample
     routes = {sample.labels.get("route") for sample in found["holdfast_http_request_duration_seconds"]}
-    assert {"/orders", "none"} <= routes
+    assert {"/orders", "others"} <= routes, routes
+    assert any(route and route.endswith("/pay") for route in routes), routes
     [placed] = [each for each in found["holdfast_orders"] if each.labels.get("outcome") == "placed" and each.value]
     assert placed.value == 1
 
