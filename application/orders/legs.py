@@ -33,12 +33,12 @@ class LegName(StrEnum):
     WEBHOOK = "webhook"
 
 
-# As a person reads it.
+# As a person reads it. `asked_at` is of the last attempt: those before it are in the leg before the provider's.
 IN_WORDS: Final[Mapping[LegName, str]] = MappingProxyType(
     {
         LegName.FEED: "into the feed",
-        LegName.QUEUE: "outbox and queue",
-        LegName.WORKER: "worker",
+        LegName.QUEUE: "outbox, queue and earlier attempts",
+        LegName.WORKER: "worker and earlier attempts",
         LegName.PROVIDER: "payment provider",
         LegName.WEBHOOK: "webhook",
     }

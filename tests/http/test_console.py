@@ -801,5 +801,5 @@ async def test_a_page_of_an_order_names_its_legs_and_its_webhooks_by_what_came_o
     html = await text_of(visitor, f"/console/orders/{order.id}")
     legs = re.findall(r'class="muted legs">([^<]+)<', html)
     assert legs[:2] == ["into the feed 0 ms", "into the feed 0 ms"]
-    assert "worker 0 ms, payment provider 0 ms, into the feed 0 ms" in legs
+    assert "worker and earlier attempts 0 ms, payment provider 0 ms, into the feed 0 ms" in legs
     assert 'class="what">Webhook order.placed skipped: endpoint deleted<' in html

@@ -140,7 +140,8 @@ class Step:
     """Something that has happened to an order, and the seconds since the step before.
 
     `legs` says what its time went into, in seconds by name: `queue`, `worker`, `provider`, `feed` or `webhook`. Each
-    has a beginning of its own. An earlier release of Holdfast tells none.
+    has a beginning of its own. Attempts to which the provider gave no answer are in `worker` of a payment, and in
+    `queue` of a refund. An earlier release of Holdfast tells none.
     """
 
     time: datetime

@@ -7,7 +7,9 @@ from attrs import define
 
 from adapters.memory.webhooks import Answer
 from application.access.principal import SYSTEM
+from application.errors import OutcomeUnknown
 from application.orders.explain_order import StepKind
+from application.orders.legs import IN_WORDS, LegName
 from domain.ids import PaymentId
 from domain.money import Money
 from domain.orders.order import Order
@@ -20,9 +22,10 @@ SECOND = timedelta(seconds=1)
 
 @define(eq=False)
 class Slow(Provider):
-    """Each of its answers takes 5 s."""
+    """Each of its answers takes 5 s, if there is one."""
 
     shop: Shop | None = None
+    silent: bool = False
 
     async def charge(self, key: PaymentId, amount: Money) -> str:
         self._wait()
@@ -35,6 +38,8 @@ class Slow(Provider):
     def _wait(self) -> None:
         assert self.shop is not None
         self.shop.clock.forward(5 * SECOND)
+        if self.silent:
+            raise OutcomeUnknown("no answer")
 
 
 @pytest.fixture
@@ -100,6 +105,29 @@ async def test_a_payment_that_failed_tells_whether_the_provider_was_asked(shop: 
     shop.clock.forward(2 * SECOND)
     await shop.process_payment([request])
     assert (await legs(shop, lacking))["failed"] == {"queue": 2}
+
+
+async def test_attempts_without_an_answer_are_in_the_leg_before_that_of_the_provider(shop: Shop) -> None:
+    assert isinstance(shop.provider, Slow)
+    order, request = await shop.payment_requested((await shop.sells(), 1))
+    shop.provider.silent = True
+    [unknown] = await shop.process_payment([request])
+    assert isinstance(unknown, OutcomeUnknown)
+    shop.clock.forward(3600 * SECOND)
+    shop.provider.silent = False
+    assert await shop.process_payment([request]) == [None]
+    refund = await shop.refund_requested(order)
+    shop.provider.silent = True
+    [unknown] = await shop.refund_order([refund])
+    assert isinstance(unknown, OutcomeUnknown)
+    shop.clock.forward(3600 * SECOND)
+    shop.provider.silent = False
+    assert await shop.refund_order([refund]) == [None]
+    told = await legs(shop, order)
+    assert told["paid"] == {"worker": 3605, "provider": 5}
+    assert told["refunded"] == {"queue": 3605, "provider": 5}
+    for blamed in (LegName.WORKER, LegName.QUEUE):
+        assert IN_WORDS[blamed].endswith("and earlier attempts")
 
 
 async def test_a_webhook_tells_how_long_it_took_with_all_its_attempts() -> None:
