@@ -39,9 +39,9 @@ NEEDED: Final[Mapping[str, str]] = MappingProxyType(
 
 _HARM: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "fsync": "when its machine fails, PostgreSQL may lose orders that were answered, or all data. Switch it on",
-        "full_page_writes": "when its machine fails, PostgreSQL may lose all data. Switch it on",
-        "synchronous_commit": "when it is killed, PostgreSQL may lose orders that were answered. Switch it on for the"
+        "fsync": "when its machine fails, the server may lose orders that were answered, or all data. Switch it on",
+        "full_page_writes": "when its machine fails, the server may lose all data. Switch it on",
+        "synchronous_commit": "when it is killed, the server may lose orders that were answered. Switch it on for the"
         " server, the database and the user",
         "server_encoding": "a text with a character that it lacks could not be stored. Take a database that was made"
         " with `createdb --encoding=UTF8 --template=template0`",
