@@ -26,17 +26,10 @@ class LowWater:
 
     def begin(self, moment: datetime, *, whole_every: timedelta) -> datetime | None:
         """Return since when this look, which goes up to the moment, has to look. None: it looks at everything."""
-        whole = self._whole_at
-        if whole is None or not whole <= moment < whole + whole_every:
+        whole, nothing_before = self._whole_at, self._nothing_before
+        if whole is None or nothing_before is None or not whole <= moment < whole + whole_every:
             return None
-        return self.since(moment)
-
-    def since(self, moment: datetime) -> datetime | None:
-        """Return the same for a look at some things alone, which need not go over everything now and then."""
-        nothing_before = self._nothing_before
-        if nothing_before is None or nothing_before > moment:
-            return None
-        return nothing_before - _LATE_COMMIT
+        return nothing_before - _LATE_COMMIT if nothing_before <= moment else None
 
     def end(self, moment: datetime, since: datetime | None, *, nothing_before: datetime) -> None:
         """Note what the look has left: nothing from before that moment. A look that failed is not noted."""

@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf
@@ -40,6 +39,16 @@ class Ended:
 
 
 @define(eq=False)
+class JobAttempt:
+    """One run of a job in this process. `job` is as it was when the attempt began."""
+
+    job: Job
+    progress: Progress = field(factory=Progress)
+    # Whether the database was away at the last renewal, or when the end was to be recorded.
+    is_cut_off: bool = False
+
+
+@define(eq=False)
 class RunJobs:
     """Claim jobs that are due, run them, and record what came of them.
 
@@ -53,10 +62,11 @@ class RunJobs:
     _unit_of_work: UnitOfWork
     handlers: Mapping[str, JobHandler]
     _limit: int = field(default=8, kw_only=True)
-    # With their kinds, in the sequence in which they began: a set of tasks has another one in each process.
-    _running: dict[asyncio.Task[Ended], str] = field(factory=dict, init=False)
-    # By the clock of the database.
+    # With their jobs, in the sequence in which they began: a set of tasks has another one in each process.
+    _running: dict[asyncio.Task[Ended], Job] = field(factory=dict, init=False)
+    # By the clock of the database. A look at short kinds alone sees nothing of the others.
     _low_water: LowWater = field(factory=LowWater, init=False)
+    _low_water_of_short: LowWater = field(factory=LowWater, init=False)
 
     @property
     def is_idle(self) -> bool:
@@ -64,11 +74,11 @@ class RunJobs:
 
     async def __call__(self) -> Sequence[Ended]:
         """Begin what is due, as far as there is room. Return the attempts that have ended. Raise `Trouble`."""
-        long = sum(kind not in SHORT_KINDS for kind in self._running.values())
+        long = sum(job.kind not in SHORT_KINDS for job in self._running.values())
         room = self._limit - len(self._running)
         room_for_any = min(room, max(1, self._limit - _KEPT_FOR_SHORT) - long)
         claimed = await self._claim(room_for_any) if room_for_any > 0 else await self._claim(room, kinds=SHORT_KINDS)
-        self._running |= {asyncio.create_task(self._run(job)): job.kind for job in claimed}
+        self._running |= {asyncio.create_task(self._run(job)): job for job in claimed}
         if self._running:
             await asyncio.wait(self._running, timeout=_MOMENT, return_when=asyncio.FIRST_COMPLETED)
         return self._take_ended()
@@ -94,55 +104,52 @@ class RunJobs:
     async def _claim(self, room: int, *, kinds: Collection[str] | None = None) -> list[Job]:
         if room <= 0:
             return []
+        low_water = self._low_water if kinds is None else self._low_water_of_short
+        # After an outage, their leases may be over. They go on, and are not begun a second time.
+        in_hand = {job.id for job in self._running.values()}
         async with self._unit_of_work() as tx:
             now = await tx.jobs.now()
-            # What was due before was found, of whatever kind it is.
-            since = (
-                self._low_water.begin(now, whole_every=_LOOK_AT_ALL) if kinds is None else self._low_water.since(now)
-            )
-            found = await tx.jobs.due(now, since=since, kinds=kinds, limit=room)
+            since = low_water.begin(now, whole_every=_LOOK_AT_ALL)
+            due = await tx.jobs.due(now, since=since, kinds=kinds, limit=room + len(in_hand))
+            found = [job for job in due.jobs if job.id not in in_hand][:room]
+            left = [job.available_at for job in due.jobs if job not in found]
             for job in found:
                 job.begin(at=now)
             await tx.jobs.save_many(found)
-        if kinds is None:
-            # The longest due is the first. There may be more if there was no room.
-            left = min(now, found[0].available_at) if len(found) == room else now
-            self._low_water.end(now, since, nothing_before=left)
+        low_water.end(now, since, nothing_before=min([due.others_since, *left]))
         # A crash from here on is safe: the lease ends, and another worker takes the job.
         return [job for job in found if job.status is JobStatus.EXECUTING]
 
     async def _run(self, job: Job, *, patience: float = inf) -> Ended:
-        ended = await self._attempt(job, patience)
-        if ended.job is None:
-            await self._take_back_failure(job)
-        return ended
-
-    async def _attempt(self, job: Job, patience: float) -> Ended:
-        progress = Progress()
-        work = asyncio.create_task(self._work(job, progress))
-        renewing = asyncio.create_task(self._renew(job, progress, work))
+        attempt = JobAttempt(job)
+        work = asyncio.create_task(self._work(attempt))
+        renewing = asyncio.create_task(self._renew(attempt, work))
         try:
             change, error = await work
         except AttemptEnded:
-            return Ended(job.id, job.kind, None)
+            if not attempt.is_cut_off:
+                return Ended(job.id, job.kind, None)
+            # It lives, and its failure is taken back. What it left undone is for another attempt.
+            change, error = _released, None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or not task.cancelling():
                 return Ended(job.id, job.kind, None)
-            await self._release(job)
+            await self._release(attempt)
             raise
         finally:
             renewing.cancel()
-        return await self._record(job, partial(_ended, progress, change), error, patience)
+        return await self._record(attempt, partial(_ended, attempt.progress, change), error, patience)
 
-    async def _work(self, job: Job, progress: Progress) -> tuple[Callable[[Job, datetime], None], Exception | None]:
+    async def _work(self, attempt: JobAttempt) -> tuple[Callable[[Job, datetime], None], Exception | None]:
         """Return what the attempt does to the job."""
+        job = attempt.job
         handler = self.handlers.get(job.kind)
         if handler is None:
             why = f"this release has no jobs of the kind {job.kind!r}"
             return lambda now_, at: now_.put_off(why, at=at, failures=now_.attempts), None
         try:
-            result = await handler(job, progress)
+            result = await handler(job, attempt.progress)
         except AttemptEnded:
             raise
         except DomainError as error:
@@ -154,33 +161,26 @@ class RunJobs:
         return lambda now_, at: now_.complete(at=at, result=result), None
 
     async def _record(
-        self, job: Job, change: Callable[[Job, datetime], None], error: Exception | None, patience: float
+        self, attempt: JobAttempt, change: Callable[[Job, datetime], None], error: Exception | None, patience: float
     ) -> Ended:
+        id_, kind = attempt.job.id, attempt.job.kind
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
         while True:
             try:
-                return Ended(job.id, job.kind, await self._change(job, change), error)
+                return Ended(id_, kind, await self._change(attempt, change), error)
             except Trouble as trouble:
                 if loop.time() >= until:
-                    return Ended(job.id, job.kind, None, trouble)
+                    return Ended(id_, kind, None, trouble)
                 await asyncio.sleep(_MOMENT)
 
-    async def _take_back_failure(self, job: Job) -> None:
-        """Tell that this worker was not gone, if another one has taken it for that. It could not renew the lease."""
-        with suppress(Trouble):
-            async with self._unit_of_work() as tx:
-                found = (await tx.jobs.get_many({job.id}, lock=True)).get(job.id)
-                if found is not None and found.was_taken_over(job):
-                    found.failures -= 1
-                    await tx.jobs.save_many([found])
-
-    async def _renew(self, job: Job, progress: Progress, work: "asyncio.Task[object]") -> None:
+    async def _renew(self, attempt: JobAttempt, work: "asyncio.Task[object]") -> None:
+        progress = attempt.progress
         while True:
             await asyncio.sleep(_RENEW_EVERY)
             try:
                 still = await self._change(
-                    job, lambda now_, at: now_.renew(at=at, done=progress.done, total=progress.total)
+                    attempt, lambda now_, at: now_.renew(at=at, done=progress.done, total=progress.total)
                 )
             except Trouble:
                 # The next renewal comes before the lease ends.
@@ -189,19 +189,34 @@ class RunJobs:
                 work.cancel()
                 return
 
-    async def _change(self, job: Job, change: Callable[[Job, datetime], None]) -> Job | None:
-        """Change the job, if this attempt is still the one that goes on. Return it as it is then."""
-        async with self._unit_of_work() as tx:
-            found = (await tx.jobs.get_many({job.id}, lock=True)).get(job.id)
-            if found is None or not found.is_in_hand(job.attempts):
-                return None
-            change(found, await tx.jobs.now())
-            await tx.jobs.save_many([found])
-        return found
+    async def _change(self, attempt: JobAttempt, change: Callable[[Job, datetime], None]) -> Job | None:
+        """Change the job, if this attempt is still the one that goes on. Return it as it is then.
 
-    async def _release(self, job: Job) -> None:
+        An attempt that was cut off may have been taken over meanwhile. Its worker lives, so this was no failure. One
+        that could have renewed its lease, and did not, has failed: it may have held up all others.
+        """
         try:
-            await self._change(job, lambda now_, at: now_.release(at=at))
+            async with self._unit_of_work() as tx:
+                found = (await tx.jobs.get_many({attempt.job.id}, lock=True)).get(attempt.job.id)
+                if found is None:
+                    return None
+                now, number = await tx.jobs.now(), attempt.job.attempts
+                if attempt.is_cut_off:
+                    found.take_back_failure(number, at=now)
+                goes_on = found.is_in_hand(number)
+                if goes_on:
+                    change(found, now)
+                if goes_on or attempt.is_cut_off:
+                    await tx.jobs.save_many([found])
+        except Trouble:
+            attempt.is_cut_off = True
+            raise
+        attempt.is_cut_off = False
+        return found if goes_on else None
+
+    async def _release(self, attempt: JobAttempt) -> None:
+        try:
+            await self._change(attempt, _released)
         except Trouble:
             # The lease ends by itself.
             return
@@ -216,6 +231,10 @@ class RunJobs:
 def _ended(progress: Progress, change: Callable[[Job, datetime], None], job: Job, at: datetime) -> None:
     job.done, job.total = progress.done, progress.total
     change(job, at)
+
+
+def _released(job: Job, at: datetime) -> None:
+    job.release(at=at)
 
 
 def _discarded(error: Exception, job: Job, at: datetime) -> None:

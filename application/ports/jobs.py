@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from attrs import frozen
+
 from application.ports.broken import BrokenJob
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus
@@ -17,6 +19,18 @@ def place_of(job: Job | BrokenJob) -> JobPlace:
     return job.created_at, job.id
 
 
+@frozen
+class DueJobs:
+    """What a look at the jobs that are due has found, the longest due first.
+
+    Whatever else is due has been so for no longer than since `others_since`: there was no room for it, or others had
+    locked it. If nothing else is due, that is the moment of the look.
+    """
+
+    jobs: list[Job]
+    others_since: datetime
+
+
 class Jobs(Protocol):
     """Work for later. Nothing is tracked: a changed job must be saved."""
 
@@ -28,8 +42,8 @@ class Jobs(Protocol):
 
     async def due(
         self, moment: datetime, *, since: datetime | None, kinds: Collection[str] | None = None, limit: int
-    ) -> list[Job]:
-        """Jobs that are due, of any kind or of these, locked, the longest due first. One that others lock is left out.
+    ) -> DueJobs:
+        """Jobs that are due, of any kind or of these, locked. One that others lock is left out.
 
         With `since`, those that are due since an earlier time are left out, so that nobody looks through what was done.
         One that can't be read is discarded, with the reason, and keeps no other from being done.

@@ -46,6 +46,8 @@ MAX_FAILURES: Final = 8
 # A worker that is alive renews its lease long before the end. After the end, another worker takes the job.
 LEASE: Final = timedelta(seconds=30)
 LONGEST_DELAY: Final = timedelta(minutes=5)
+# The error of a job that was taken over too often.
+_WORKERS_ENDED: Final = "the worker that had it ended in the middle, each time"
 
 
 class UnknownJob(DomainError):
@@ -97,7 +99,7 @@ class Job:
         if self.status is JobStatus.EXECUTING:
             self.failures += 1
             if self.failures >= MAX_FAILURES:
-                self._end(JobStatus.DISCARDED, at=at, error="the worker that had it ended in the middle, each time")
+                self._end(JobStatus.DISCARDED, at=at, error=_WORKERS_ENDED)
                 return
         self._become(JobStatus.EXECUTING)
         self.attempts += 1
@@ -108,9 +110,19 @@ class Job:
         """Whether this attempt is the one that goes on."""
         return self.status is JobStatus.EXECUTING and self.attempts == attempt
 
-    def was_taken_over(self, earlier: "Job") -> bool:
-        """Whether another attempt goes on, which was begun because the worker of that one was taken to be gone."""
-        return self.status not in FINISHED and self.attempts > earlier.attempts and self.failures > earlier.failures
+    def take_back_failure(self, attempt: int, *, at: datetime) -> None:
+        """Count one failure less, if it was counted because the worker of that attempt was taken to be gone.
+
+        If the job was discarded for that, it goes on: in that attempt, or in a new one if another was begun since.
+        """
+        if self.status is JobStatus.DISCARDED and self.error == _WORKERS_ENDED:
+            self._become(JobStatus.AVAILABLE)
+            self.failures, self.error, self.available_at, self.finished_at = self.failures - 1, None, at, None
+            if self.attempts == attempt:
+                self._become(JobStatus.EXECUTING)
+                self.leased_until = at + LEASE
+        elif self.status not in FINISHED and self.attempts > attempt and self.failures:
+            self.failures -= 1
 
     def renew(self, *, at: datetime, done: int, total: int | None) -> None:
         self.leased_until, self.done, self.total = at + LEASE, done, total

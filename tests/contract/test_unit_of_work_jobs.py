@@ -10,7 +10,7 @@ from attrs import evolve
 from uuid_utils.compat import uuid7
 
 from application.jobs.kinds import CHANGE_ORDER
-from application.ports.jobs import place_of
+from application.ports.jobs import DueJobs, place_of
 from application.ports.persistence import UnitOfWork
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus, new_job
@@ -34,7 +34,7 @@ async def keep(unit_of_work: UnitOfWork, *jobs: Job) -> None:
 
 async def due(unit_of_work: UnitOfWork, seconds: int = 0, *, limit: int = 100, **options: Any) -> list[Job]:
     async with unit_of_work() as tx:
-        return await tx.jobs.due(NOW + seconds * SECOND, **{"since": None, "limit": limit, **options})
+        return (await tx.jobs.due(NOW + seconds * SECOND, **{"since": None, "limit": limit, **options})).jobs
 
 
 async def get(unit_of_work: UnitOfWork, job: Job) -> Job | None:
@@ -136,6 +136,15 @@ async def test_the_longest_due_come_first_up_to_the_limit(unit_of_work: UnitOfWo
     assert await due(unit_of_work, 2) == [jobs[3], jobs[1], jobs[2]]
 
 
+async def test_a_look_tells_since_when_others_are_due_that_it_did_not_get(unit_of_work: UnitOfWork) -> None:
+    await keep(unit_of_work, *(a_job(number) for number in range(4)))
+    async with unit_of_work() as tx:
+        for limit, others_since in ((1, 1), (3, 3), (4, 9), (5, 9)):
+            due = await tx.jobs.due(NOW + 9 * SECOND, since=None, limit=limit)
+            assert due.others_since <= NOW + others_since * SECOND
+        assert due.others_since == NOW + 9 * SECOND
+
+
 async def test_what_is_due_since_an_earlier_time_can_be_left_out(unit_of_work: UnitOfWork) -> None:
     early, late = a_job(0), a_job(5)
     lost_early, lost_late = a_job(0, **executing(SECOND)), a_job(0, **executing(5 * SECOND))
@@ -161,7 +170,7 @@ async def test_workers_that_look_at_once_never_get_the_same_job(unit_of_work: Un
         idle = 0
         while idle < 3:
             async with unit_of_work() as tx:
-                found = await tx.jobs.due(NOW + 60 * SECOND, since=None, limit=4)
+                found = (await tx.jobs.due(NOW + 60 * SECOND, since=None, limit=4)).jobs
                 for job in found:
                     job.begin(at=NOW + 60 * SECOND)
                 await asyncio.sleep(0)
@@ -176,16 +185,22 @@ async def test_workers_that_look_at_once_never_get_the_same_job(unit_of_work: Un
 async def test_a_job_that_another_transaction_has_locked_is_not_waited_for(unit_of_work: UnitOfWork) -> None:
     first, second = a_job(0), a_job(1)
     await keep(unit_of_work, first, second)
-    found: list[Job] = []
+
+    async def look() -> DueJobs:
+        async with unit_of_work() as tx:
+            return await tx.jobs.due(NOW + SECOND, since=None, limit=100)
+
     async with asyncio.timeout(30), unit_of_work() as tx:
-        [locked] = await tx.jobs.due(NOW, since=None, limit=1)
-        other = asyncio.create_task(due(unit_of_work, 1))
+        [locked] = (await tx.jobs.due(NOW, since=None, limit=1)).jobs
+        other = asyncio.create_task(look())
         # A database with one writer makes the other wait; it must find what this one has left.
         await asyncio.wait([other], timeout=0.2)
+        # It may be released yet.
+        assert not other.done() or other.result().others_since <= first.available_at
         locked.begin(at=NOW)
         await tx.jobs.save_many([locked])
     found = await other
-    assert [job.id for job in found] == [second.id]
+    assert [job.id for job in found.jobs] == [second.id]
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,8 @@ async def test_a_job_that_somebody_broke_by_hand_is_discarded_and_delays_no_othe
     await execute(sql_engine, update(jobs).where(jobs.c.id.in_(bad)).values(wrong))
     async with unit_of_work() as tx:
         # Those that can't be read are due for longest, and are more than are asked for.
-        assert [job.id for job in await tx.jobs.due(now, since=None, limit=2)] == [made[1].id, made[0].id]
+        due = await tx.jobs.due(now, since=None, limit=2)
+        assert [job.id for job in due.jobs] == [made[1].id, made[0].id]
     async with unit_of_work.reading() as tx:
         listed = {job.id: job for job in await tx.jobs.page(kind=None, status=None, before=None, limit=10)}
     assert listed.keys() == {job.id for job in made}

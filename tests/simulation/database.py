@@ -5,11 +5,13 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from adapters.memory.repositories.jobs import due_since
 from adapters.memory.store import Changes, MemoryStore
 from adapters.memory.unit_of_work import MemoryTransaction
 from application.errors import Aborted
 from application.execution.after_commit import AfterCommit, Committed
 from application.ports.environment import Clock
+from application.ports.jobs import DueJobs
 from application.ports.persistence import Transaction
 from tests.acts import entries_without_an_act
 from tests.simulation.faults import NOT_DONE, OUT_OF_REACH, UNKNOWN, Faults, Process
@@ -124,9 +126,12 @@ class _Transaction:
         await self.holder.take(rows)
         return await effect()
 
-    async def free(self, due: Callable[[], Awaitable[Any]]) -> list[Any]:
+    async def free(self, look: Callable[[], Awaitable[DueJobs]]) -> DueJobs:
         """A job that another transaction has locked is left out, and not waited for."""
-        return [job for job in await due() if self.holder.try_take(("jobs", job.id))]
+        due = await look()
+        free = [job for job in due.jobs if self.holder.try_take(("jobs", job.id))]
+        locked = [due_since(job) for job in due.jobs if job not in free]
+        return DueJobs(free, min([due.others_since, *locked]))
 
     async def waiting(self, find: Callable[[], Awaitable[Any]]) -> list[Any]:
         """The same for endpoints of webhooks."""

@@ -33,7 +33,7 @@ from application.imports.run_import import RESULTS
 from application.intake.order_intake import AutoIntake, RefuseWhatIsNew
 from application.intake.persist_orders import PersistOrders
 from application.intake.place_order import KeyUndecided, PlaceOrder
-from application.jobs.run_jobs import RunJobs
+from application.jobs.run_jobs import JobAttempt, RunJobs
 from application.messages.post_message import StoreMessage
 from application.messaging.announcing import Announcer, delay_after
 from application.messaging.by_order import ByOrder
@@ -51,6 +51,7 @@ from application.ports.catalogue import EarlierPrice
 from application.ports.feed import Position
 from application.ports.files import StoredFile
 from application.ports.idempotency import IdempotencyKey, StoredResponse
+from application.ports.jobs import DueJobs
 from application.ports.messaging import Delivery
 from application.ports.outbox import OutboxEntry
 from application.ports.payments import PaymentDeclined
@@ -869,14 +870,14 @@ class _CompletesBeforeItIsDone(RunJobs):
     async def _claim(self, room: int) -> list[Job]:
         found: list[Job] = await super()._claim(room)
         for job in found:
-            await self._change(job, lambda now, at: now.complete(at=at, result=None))
+            await self._change(JobAttempt(job), lambda now, at: now.complete(at=at, result=None))
         return found
 
 
 class _NeverTakesOver(_Before):
-    async def due(self, *args: Any, **options: Any) -> list[Job]:
-        found: list[Job] = await self.inner.due(*args, **options)
-        return [job for job in found if job.status is not JobStatus.EXECUTING]
+    async def due(self, *args: Any, **options: Any) -> DueJobs:
+        found: DueJobs = await self.inner.due(*args, **options)
+        return evolve(found, jobs=[job for job in found.jobs if job.status is not JobStatus.EXECUTING])
 
 
 class _LeavesLostJobs(_Transactions):

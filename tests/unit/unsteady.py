@@ -26,6 +26,8 @@ class UnsteadyUnitOfWork:
     to_come: deque[Trouble | None] = field(factory=deque, converter=deque)
     # Out of reach for as long as this is so.
     gone: bool = False
+    # How often somebody tried to reach it meanwhile.
+    missed: int = 0
 
     def __call__(self) -> AbstractAsyncContextManager[Transaction]:
         self._reach()
@@ -37,6 +39,7 @@ class UnsteadyUnitOfWork:
 
     def _reach(self) -> None:
         if self.gone:
+            self.missed += 1
             raise Unavailable("the database is gone")
 
     @asynccontextmanager

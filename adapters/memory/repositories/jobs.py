@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 from adapters.memory.store import Changes
 from application.jobs.kinds import CHANGE_ORDER
 from application.ports.broken import BrokenJob
-from application.ports.jobs import JobPlace, place_of
+from application.ports.jobs import DueJobs, JobPlace, place_of
 from domain.ids import JobId, OrderId
 from domain.jobs.job import FINISHED, Job, JobStatus
 
@@ -25,11 +25,12 @@ class MemoryJobs:
 
     async def due(
         self, moment: datetime, *, since: datetime | None, kinds: Collection[str] | None = None, limit: int
-    ) -> list[Job]:
+    ) -> DueJobs:
         of_kinds = [job for job in self._all() if kinds is None or job.kind in kinds]
         found = sorted((job for job in of_kinds if job.is_due(moment)), key=lambda job: (job.available_at, job.id))
-        seen = [job for job in found if since is None or not _due_since(job) < since]
-        return [evolve(job) for job in seen[:limit]]
+        seen = [job for job in found if since is None or not due_since(job) < since]
+        others_since = min([moment, *(due_since(job) for job in seen[limit:])])
+        return DueJobs([evolve(job) for job in seen[:limit]], others_since)
 
     async def get_many(
         self,
@@ -70,5 +71,5 @@ class MemoryJobs:
         return [job for id_, job in self._changes.jobs.items() if id_ not in self._changes.removed_jobs]
 
 
-def _due_since(job: Job) -> datetime:
+def due_since(job: Job) -> datetime:
     return job.leased_until or job.available_at

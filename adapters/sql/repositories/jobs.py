@@ -34,7 +34,7 @@ from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.jobs import JOB_CHANGES, JOB_FINISHED, JOB_LEASED, JOB_SCHEDULED, JOB_WAITING, jobs
 from application.errors import BrokenRow
 from application.ports.broken import BrokenJob
-from application.ports.jobs import JobPlace
+from application.ports.jobs import DueJobs, JobPlace
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
 
@@ -100,11 +100,16 @@ _LOOKS_PAST_BROKEN: Final = 8
 
 @cache
 def _due(*, since: bool, of_kinds: bool) -> Select[Any]:
-    """The ids, from one stretch of an index for each condition: those that wait, and those whose worker is gone."""
+    """The ids, and since when, from a stretch of an index for each condition: what waits, and whose worker is gone."""
 
     def stretch(of: TextClause, time: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
-        found = select(jobs.c.id).where(of, *conditions, *kinds).order_by(time).limit(bindparam("limit"))
-        return select(found.subquery().c.id)
+        found = (
+            select(jobs.c.id, time.label("due_since"))
+            .where(of, *conditions, *kinds)
+            .order_by(time)
+            .limit(bindparam("limit"))
+        )
+        return select(*found.subquery().c)
 
     at, until = jobs.c.available_at, jobs.c.leased_until
     kinds = [among(jobs.c.kind, "kinds")] if of_kinds else []
@@ -118,7 +123,7 @@ def _due(*, since: bool, of_kinds: bool) -> Select[Any]:
         stretch(JOB_LEASED, until, *over),
         stretch(JOB_LEASED, until, until > bindparam("longest_lease", type_=UtcDateTime())),
     ).subquery("due")
-    return select(stretches.c.id)
+    return select(*stretches.c)
 
 
 _PLACE: Final = (jobs.c.created_at, jobs.c.id)
@@ -182,20 +187,24 @@ class SqlJobs:
 
     async def due(
         self, moment: datetime, *, since: datetime | None, kinds: Collection[str] | None = None, limit: int
-    ) -> list[Job]:
+    ) -> DueJobs:
         given: dict[str, Any] = {"moment": moment, "limit": limit}
         given |= {"longest_delay": moment + LONGEST_DELAY, "longest_lease": moment + LEASE}
         given |= {} if since is None else {"since": since}
         given |= {} if kinds is None else {"kinds": list(kinds)}
         statement = _due(since=since is not None, of_kinds=kinds is not None)
+        rows: Sequence[Row[Any]] = []
         found: list[Job] = []
         for _ in range(_LOOKS_PAST_BROKEN):
-            ids = list(dict.fromkeys(row.id for row in await self._block.fetch(statement, given)))
-            found, all_are_sound = await self._free(ids, moment)
+            rows = await self._block.fetch(statement, given)
+            found, all_are_sound = await self._free(list(dict.fromkeys(row.id for row in rows)), moment)
             if all_are_sound:
                 break
         # A row is read anew when it is locked. Another worker may have taken the job meanwhile.
-        return [job for job in found if job.is_due(moment)][:limit]
+        due = [job for job in found if job.is_due(moment)][:limit]
+        # A stretch that gave `limit` rows may have more. What was found and not got may be due still.
+        is_all = len(rows) < limit and {row.id for row in rows} == {job.id for job in due}
+        return DueJobs(due, moment if is_all else min([moment, *(row.due_since for row in rows)]))
 
     async def _free(self, ids: Sequence[JobId], moment: datetime) -> tuple[list[Job], bool]:
         """Lock and return the jobs that no other worker has, and whether none of them had to be set aside."""

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from application.access.principal import SYSTEM, Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, Scope
 from application.assembly.jobs import JOB_NEEDS
-from application.errors import Trouble, Unavailable
+from application.errors import Aborted, Trouble, Unavailable
 from application.jobs import run_jobs as module
 from application.jobs.change_job import CancelJob, RetryJob
 from application.jobs.kinds import (
@@ -29,13 +29,15 @@ from application.jobs.kinds import (
     Progress,
 )
 from application.jobs.remove_old import RemoveJobs
-from application.jobs.run_jobs import Ended, RunJobs
+from application.jobs.run_jobs import Ended, JobAttempt, RunJobs
 from application.orders.queued_changes import CANCEL, PAY, REFUND
 from application.reconciliation.runs import REPAIR_NEEDS
 from domain.errors import DomainError, IllegalTransition
 from domain.ids import JobId
 from domain.jobs.job import FINISHED, LEASE, LONGEST_DELAY, MAX_FAILURES, NEXT, Job, JobStatus, UnknownJob, new_job
 from tests.unit.shop import Shop
+from tests.unit.unsteady import Trouble as Fails
+from tests.unit.unsteady import UnsteadyUnitOfWork
 
 SECOND: Final = timedelta(seconds=1)
 
@@ -176,39 +178,149 @@ async def test_a_job_whose_worker_is_gone_is_taken_over_when_its_lease_has_ended
     assert await jobs.now(job) == before
 
 
-@pytest.mark.parametrize("ends_meanwhile", [True, False])
-async def test_an_outage_that_is_longer_than_a_lease_is_never_the_fault_of_the_job(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, *, ends_meanwhile: bool
-) -> None:
-    """Nobody could renew the lease. So another worker takes the job over, as if the first one were gone."""
+@define(eq=False)
+class CutOff:
+    """A worker with a job in progress, and a connection of its own to the database."""
+
+    jobs: Jobs
+    handler: Handler = field(factory=lambda: Handler(outcomes=["hang"] * 8))
+    database: UnsteadyUnitOfWork = field(init=False)
+    worker: RunJobs = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.database = UnsteadyUnitOfWork(self.jobs.shop.unit_of_work)
+        self.worker = RunJobs(self.database, {"test": self.handler})
+
+    async def begin(self) -> None:
+        assert await self.worker() == []
+        assert self.handler.begun.is_set()
+
+    async def lose_the_lease(self, *, ends_meanwhile: bool) -> None:
+        self.database.gone, before = True, self.database.missed
+        if ends_meanwhile:
+            self.handler.goes_on.set()
+        async with asyncio.timeout(30):
+            while self.database.missed == before:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.001)
+        self.jobs.shop.clock.forward(LEASE)
+
+    async def come_back(self) -> Ended:
+        # The first attempt to tell of it fails as well.
+        self.database.to_come.append(Fails(Aborted("a deadlock")))
+        self.database.gone = False
+        async with asyncio.timeout(30):
+            while self.database.to_come:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.001)
+        [ended] = await self.jobs.run(self.worker)
+        return ended
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RENEW_EVERY", 0.01)
     monkeypatch.setattr(module, "_MOMENT", 0.01)
-    database, job = jobs.shop.unsteady, await jobs.add()
-    for _ in range(2 * MAX_FAILURES):
-        jobs.handler.outcomes, jobs.handler.begun, jobs.handler.goes_on = ["hang"], asyncio.Event(), asyncio.Event()
-        worker = RunJobs(database, {"test": jobs.handler})
-        step = asyncio.create_task(worker())
-        await jobs.handler.begun.wait()
-        database.gone = True
-        if ends_meanwhile:
-            jobs.handler.goes_on.set()
-        await step
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("ends_meanwhile", [True, False])
+async def test_an_outage_that_is_longer_than_a_lease_is_never_the_fault_of_the_job(
+    jobs: Jobs, *, ends_meanwhile: bool
+) -> None:
+    """Nobody could renew the lease. So another worker takes the job over, which is cut off in its turn."""
+    job, earlier = await jobs.add(), CutOff(jobs)
+    await earlier.begin()
+    for number in range(2 * MAX_FAILURES):
+        await earlier.lose_the_lease(ends_meanwhile=ends_meanwhile)
+        later = CutOff(jobs)
+        await later.begin()
+        taken = await jobs.now(job)
+        assert (taken.attempts, taken.failures) == (number + 2, 1)
+        assert (await earlier.come_back()).job is None
+        assert (await jobs.now(job)).failures == 0
+        earlier = later
+    earlier.handler.goes_on.set()
+    [ended] = await jobs.run(earlier.worker)
+    assert ended.job is not None
+    assert (ended.job.status, ended.job.failures) == (JobStatus.COMPLETED, 0)
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("ends_meanwhile", [True, False])
+async def test_a_job_that_was_discarded_for_an_outage_goes_on_after_it(jobs: Jobs, *, ends_meanwhile: bool) -> None:
+    jobs.handler.outcomes = [ValueError("no") for _ in range(MAX_FAILURES - 1)]
+    job = await jobs.add()
+    for _ in range(MAX_FAILURES - 1):
+        await jobs.run()
+        jobs.shop.clock.forward(LONGEST_DELAY)
+    last = CutOff(jobs)
+    await last.begin()
+    await last.lose_the_lease(ends_meanwhile=ends_meanwhile)
+    assert await jobs.run() == []
+    assert (await jobs.now(job)).status is JobStatus.DISCARDED
+    back = asyncio.create_task(last.come_back())
+    async with asyncio.timeout(30):
+        while (await jobs.now(job)).status is JobStatus.DISCARDED:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+    last.handler.goes_on.set()
+    await back
+    done = await jobs.now(job)
+    assert (done.status, done.attempts, done.failures) == (JobStatus.COMPLETED, MAX_FAILURES, MAX_FAILURES - 1)
+    assert last.handler.seen == [job.id]
+
+
+@pytest.mark.usefixtures("fast")
+async def test_an_attempt_that_was_followed_by_another_undoes_a_discard_as_well(jobs: Jobs) -> None:
+    jobs.handler.outcomes = [ValueError("no") for _ in range(MAX_FAILURES - 2)]
+    job, first, second = await jobs.add(), CutOff(jobs), CutOff(jobs)
+    for _ in range(MAX_FAILURES - 2):
+        await jobs.run()
+        jobs.shop.clock.forward(LONGEST_DELAY)
+    for each in (first, second):
+        await each.begin()
+        await each.lose_the_lease(ends_meanwhile=False)
+    assert await jobs.run() == []
+    assert (await jobs.now(job)).status is JobStatus.DISCARDED
+    first.database.gone = False
+    async with asyncio.timeout(30):
+        while (await jobs.now(job)).status is JobStatus.DISCARDED:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+    assert (await jobs.now(job)).status is JobStatus.AVAILABLE
+    await jobs.run()
+    for each in (first, second):
+        await each.worker.stop()
+    assert (await jobs.now(job)).status is JobStatus.COMPLETED
+
+
+async def test_a_job_that_holds_up_its_worker_for_longer_than_a_lease_is_discarded(jobs: Jobs) -> None:
+    """No renewal comes in time, although the database is there."""
+    job = await jobs.add()
+    workers = [CutOff(jobs) for _ in range(MAX_FAILURES)]
+    for each in workers:
+        await each.begin()
         jobs.shop.clock.forward(LEASE)
-        async with jobs.shop.unit_of_work() as tx:
-            [due] = await tx.jobs.due(jobs.shop.clock(), since=None, limit=1)
-            due.begin(at=jobs.shop.clock())
-            assert (due.status, due.failures) == (JobStatus.EXECUTING, 1)
-            await tx.jobs.save_many([due])
-        database.gone = False
-        [ended] = await jobs.run(worker)
-        assert ended.job is None
-        # And that worker stops.
-        async with jobs.shop.unit_of_work() as tx:
-            [due] = (await tx.jobs.get_many({job.id}, lock=True)).values()
-            due.release(at=jobs.shop.clock())
-            await tx.jobs.save_many([due])
-    left = await jobs.now(job)
-    assert (left.status, left.attempts, left.failures) == (JobStatus.AVAILABLE, 4 * MAX_FAILURES, 0)
+    for each in workers[:-1]:
+        each.handler.goes_on.set()
+        assert [ended.job for ended in await each.worker()] == [None]
+    assert (await jobs.now(job)).failures == MAX_FAILURES - 1
+    assert await jobs.run() == []
+    workers[-1].handler.goes_on.set()
+    assert [ended.job for ended in await workers[-1].worker()] == [None]
+    assert (await jobs.now(job)).status is JobStatus.DISCARDED
+
+
+async def test_a_worker_does_not_begin_a_second_time_what_it_has_in_hand(jobs: Jobs) -> None:
+    """After an outage, leases are over that were not renewed yet. What else is due is begun."""
+    jobs.handler.outcomes = ["hang"] * 6
+    old = [await jobs.add() for _ in range(5)]
+    assert await jobs.worker() == []
+    jobs.shop.clock.forward(LEASE)
+    new = await jobs.add()
+    assert await jobs.worker() == []
+    assert jobs.handler.seen == [job.id for job in [*old, new]]
+    jobs.handler.goes_on.set()
+    await jobs.run()
+    done = [await jobs.now(job) for job in [*old, new]]
+    assert {(job.status, job.attempts, job.failures) for job in done} == {(JobStatus.COMPLETED, 1, 0)}
 
 
 async def test_what_was_done_in_an_outage_that_is_longer_than_a_lease_is_not_done_again(
@@ -239,7 +351,7 @@ async def test_a_job_that_kills_its_workers_is_discarded(jobs: Jobs) -> None:
     job = await jobs.add()
     for _ in range(MAX_FAILURES):
         async with jobs.shop.unit_of_work() as tx:
-            [due] = await tx.jobs.due(jobs.shop.clock(), since=None, limit=1)
+            [due] = (await tx.jobs.due(jobs.shop.clock(), since=None, limit=1)).jobs
             due.begin(at=jobs.shop.clock())
             await tx.jobs.save_many([due])
         jobs.shop.clock.forward(LEASE)
@@ -363,10 +475,10 @@ async def test_a_result_is_recorded_although_the_database_is_away_for_a_moment(
     away: list[Trouble] = [Unavailable("away"), Unavailable("away")]
 
     class Steady(RunJobs):
-        async def _change(self, job: Job, change: Any) -> Job | None:
+        async def _change(self, attempt: JobAttempt, change: Any) -> Job | None:
             if away:
                 raise away.pop()
-            return await super()._change(job, change)
+            return await super()._change(attempt, change)
 
     job = await jobs.add()
     [ended] = await jobs.run(Steady(jobs.shop.unit_of_work, {"test": jobs.handler}))
@@ -423,6 +535,30 @@ async def test_a_change_that_was_promised_is_made_after_the_clock_was_set_back(j
             ended += await jobs.worker()
     assert [each.id for each in ended] == [change.id]
     await jobs.worker.stop()
+
+
+async def test_a_change_that_came_to_stand_behind_earlier_looks_is_made_while_all_else_takes_long(jobs: Jobs) -> None:
+    jobs.handler.outcomes = ["hang"] * 6
+    for _ in range(6):
+        await jobs.add()
+    for _ in range(2):
+        assert await jobs.worker() == []
+    jobs.shop.clock.forward(-600 * SECOND)
+    change = await jobs.add(kind=CHANGE_ORDER)
+    jobs.shop.clock.forward(700 * SECOND)
+    ended: list[Ended] = []
+    async with asyncio.timeout(60):
+        while not ended:
+            ended += await jobs.worker()
+    assert [each.id for each in ended] == [change.id]
+    await jobs.worker.stop()
+
+
+async def test_a_long_backlog_is_done_without_waiting_for_a_look_at_all(jobs: Jobs) -> None:
+    added = [await jobs.add() for _ in range(20)]
+    jobs.shop.clock.forward(600 * SECOND)
+    await jobs.run()
+    assert {(await jobs.now(each)).status for each in added} == {JobStatus.COMPLETED}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
