@@ -308,6 +308,30 @@ async def test_a_job_that_holds_up_its_worker_for_longer_than_a_lease_is_discard
     assert (await jobs.now(job)).status is JobStatus.DISCARDED
 
 
+@pytest.mark.usefixtures("fast")
+async def test_a_job_that_holds_up_its_worker_some_time_after_an_outage_has_failed(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, worker = await jobs.add(), CutOff(jobs)
+    await worker.begin()
+    jobs.shop.clock.forward(-LEASE)
+    await worker.lose_the_lease(ends_meanwhile=False)
+    # The next renewal is made, and it is the last one that comes in time.
+    monkeypatch.setattr(module, "_RENEW_EVERY", 60)
+    jobs.shop.clock.forward(SECOND)
+    worker.database.gone = False
+    async with asyncio.timeout(30):
+        while (await jobs.now(job)).leased_until != jobs.shop.clock() + LEASE:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+    jobs.shop.clock.forward(LEASE)
+    other = CutOff(jobs)
+    await other.begin()
+    worker.handler.goes_on.set()
+    assert [ended.job for ended in await jobs.run(worker.worker)] == [None]
+    assert (await jobs.now(job)).failures == 1
+    await other.worker.stop()
+
+
 async def test_a_worker_does_not_begin_a_second_time_what_it_has_in_hand(jobs: Jobs) -> None:
     """After an outage, leases are over that were not renewed yet. What else is due is begun."""
     jobs.handler.outcomes = ["hang"] * 6
@@ -508,6 +532,7 @@ async def test_a_change_that_was_promised_is_made_while_all_else_takes_long(jobs
     """Many exports are due before it, and none of them ends."""
     jobs.handler.outcomes = ["hang"] * 20
     exports = [await jobs.add() for _ in range(20)]
+    jobs.shop.clock.forward(600 * SECOND)
     change = await jobs.add(kind=CHANGE_ORDER)
     ended: list[Ended] = []
     async with asyncio.timeout(60):
@@ -559,6 +584,20 @@ async def test_a_long_backlog_is_done_without_waiting_for_a_look_at_all(jobs: Jo
     jobs.shop.clock.forward(600 * SECOND)
     await jobs.run()
     assert {(await jobs.now(each)).status for each in added} == {JobStatus.COMPLETED}
+
+
+async def test_what_no_place_was_left_for_is_done_without_waiting_for_a_look_at_all(jobs: Jobs) -> None:
+    jobs.handler.outcomes = ["hang"] * 5
+    for _ in range(5):
+        await jobs.add()
+    assert await jobs.worker() == []
+    jobs.shop.clock.forward(-600 * SECOND)
+    old = [await jobs.add() for _ in range(3)]
+    jobs.shop.clock.forward(700 * SECOND)
+    await jobs.worker()
+    jobs.handler.goes_on.set()
+    await jobs.run()
+    assert {(await jobs.now(each)).status for each in old} == {JobStatus.COMPLETED}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
