@@ -571,7 +571,7 @@ class _ForgetsItsInvalidations(MemoryRecentOrders):
 class _GivesBackTwice(ProcessPayment):
     async def record(self, answered: Sequence[Answered[Any]]) -> list[None]:
         await super().record(answered)
-        declined = {each.order.id for each in answered if isinstance(each.answer, PaymentDeclined)}
+        declined = {each.order.id for each in answered if isinstance(each.answer.said, PaymentDeclined)}
         async with self._unit_of_work() as tx:
             for order in (await tx.orders.get_many(declined, lock=True)).values():
                 products = await tx.products.get_many({line.product_id for line in order.lines}, lock=True)
