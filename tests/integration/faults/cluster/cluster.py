@@ -323,7 +323,7 @@ async def _has(member: Postgres, end: object) -> bool:
 
 
 # What changes without any request, such as heartbeats.
-_BY_THEMSELVES: Final = frozenset({"heartbeats", "leases", "open_periods"})
+_BY_THEMSELVES: Final = frozenset({"heartbeats", "leases", "open_periods", "feed_queue_mark", "outbox_mark"})
 
 
 async def _content(member: Postgres) -> dict[str, str]:

@@ -279,5 +279,7 @@ ROWS: Final[tuple[Row, ...]] = (
         breaking=restored,
         api_is_there=False,
         post_fails_within=_RESTORED_WITHIN,
+        # The programs are started when the standbys have copied the new primary.
+        records_again=_PROMOTES_WITHIN,
     ),
 )
