@@ -1,21 +1,18 @@
-"""The ports, with what measures and traces their calls around them."""
+"""The ports, with what measures and traces their calls around them, so that no use case names a metric or a span."""
 
 from attrs import evolve
 
 from application.assembly.ports import Ports
-from application.telemetry.measured import (
-    CountChanges,
+from application.telemetry.measured import CountChanges
+from application.telemetry.measured_caches import (
+    Lookups,
     MeasuredCatalogueCache,
-    MeasuredDeadLetterQueue,
-    MeasuredMessages,
-    MeasuredProvider,
-    MeasuredPublisher,
     MeasuredRecentOrders,
     MeasuredStockCache,
-    MeasuredSubscription,
-    MeasuredTransport,
-    lookups,
 )
+from application.telemetry.measured_messaging import MeasuredDeadLetterQueue, MeasuredPublisher, MeasuredSubscription
+from application.telemetry.measured_payments import MeasuredProvider
+from application.telemetry.measured_webhooks import MeasuredMessages, MeasuredTransport
 from application.telemetry.traced import TracedProvider, TracedPublisher, TracedTransport
 
 
@@ -34,9 +31,9 @@ def measured(ports: Ports) -> Ports:
     telemetry = ports.telemetry
     return evolve(
         ports,
-        recent_orders=MeasuredRecentOrders(ports.recent_orders, lookups(telemetry, "orders")),
-        catalogue_cache=MeasuredCatalogueCache(ports.catalogue_cache, lookups(telemetry, "catalogue")),
-        stock_cache=MeasuredStockCache(ports.stock_cache, lookups(telemetry, "stock")),
+        recent_orders=MeasuredRecentOrders(ports.recent_orders, Lookups.of(telemetry, "orders")),
+        catalogue_cache=MeasuredCatalogueCache(ports.catalogue_cache, Lookups.of(telemetry, "catalogue")),
+        stock_cache=MeasuredStockCache(ports.stock_cache, Lookups.of(telemetry, "stock")),
         publisher=MeasuredPublisher(ports.publisher, telemetry),
         subscription=lambda work: MeasuredSubscription(ports.subscription(work), telemetry, work.name),
         dead_letter_queue=lambda work: MeasuredDeadLetterQueue(ports.dead_letter_queue(work), telemetry, work.name),

@@ -22,7 +22,7 @@ from application.messaging.record_dead_letters import RecordDeadLetters
 from application.messaging.relay import RelayEvents
 from application.messaging.republish import RepublishRequests
 from application.messaging.subscriptions import INTAKE, PAYMENTS, REFUNDS, WORK_QUEUES, WorkQueue
-from application.telemetry.measured import MeasuredWork
+from application.telemetry.measured_messaging import MeasuredWork
 from application.telemetry.traced import TracedWork
 from domain.dead_letter import DeadLetter
 

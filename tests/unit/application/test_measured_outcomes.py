@@ -18,18 +18,16 @@ from application.ports.payments import PaymentDeclined
 from application.ports.telemetry import Metric, Telemetry
 from application.ports.webhooks import Attempt, AttemptFailure, Told, WebhookRequest
 from application.telemetry import metrics
-from application.telemetry.measured import (
+from application.telemetry.measured import MeasuredIntake
+from application.telemetry.measured_caches import (
+    Lookups,
     MeasuredCatalogueCache,
-    MeasuredIntake,
-    MeasuredMessages,
-    MeasuredProvider,
-    MeasuredPublisher,
     MeasuredRecentOrders,
     MeasuredStockCache,
-    MeasuredTransport,
-    MeasuredWork,
-    lookups,
 )
+from application.telemetry.measured_messaging import MeasuredPublisher, MeasuredWork
+from application.telemetry.measured_payments import MeasuredProvider
+from application.telemetry.measured_webhooks import MeasuredMessages, MeasuredTransport
 from application.telemetry.metrics import METRICS
 from domain.errors import UnknownOrder
 from domain.webhooks.endpoint import InvalidEndpoint
@@ -112,12 +110,12 @@ async def try_caches(telemetry: Telemetry) -> None:
     order, _ = placed()
     pen = a_product()
     for found in (True, False):
-        orders = MeasuredRecentOrders(port({order.id: order} if found else {}), lookups(telemetry, "orders"))
+        orders = MeasuredRecentOrders(port({order.id: order} if found else {}), Lookups.of(telemetry, "orders"))
         await orders.get_many([order.id])
         page = cast("Any", None)
-        await MeasuredCatalogueCache(port((page, [pen] if found else None)), lookups(telemetry, "catalogue")).get(page)
+        await MeasuredCatalogueCache(port((page, [pen] if found else None)), Lookups.of(telemetry, "catalogue")).get(page)
         levels = {pen.id: cast("Any", None)} if found else {}
-        await MeasuredStockCache(port(("epoch", levels)), lookups(telemetry, "stock")).get_many([pen.id])
+        await MeasuredStockCache(port(("epoch", levels)), Lookups.of(telemetry, "stock")).get_many([pen.id])
 
 
 # By the metric with several outcomes: what makes each of them. The others have one series, or one for each queue, or
