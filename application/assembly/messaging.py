@@ -12,6 +12,7 @@ from application.access.principal import Principal
 from application.access.scopes import Scope
 from application.assembly.shared import Shared
 from application.execution.after_commit import InvalidateOlder
+from application.execution.batching import each_alone
 from application.execution.bounded import Bounded
 from application.execution.simulated_work import SimulatedWork
 from application.messaging.by_order import ByOrder
@@ -51,7 +52,8 @@ def messaging_use_cases(shared: Shared) -> MessagingUseCases:
             handle = SimulatedWork(handle, partial(uniform, *limits.simulated_work))
         if ports.tracer is not None:
             handle = TracedWork(handle, ports.tracer, now, work.name)
-        handle = MeasuredWork(handle, ports.telemetry, now, work.name)
+        # Measured is what became of each message in the end, not a batch that failed and was done one by one.
+        handle = MeasuredWork(partial(each_alone, handle), ports.telemetry, now, work.name)
         return Consumer(
             work,
             ports.subscription(work),

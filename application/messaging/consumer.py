@@ -6,7 +6,6 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from application.errors import Trouble
-from application.execution.batching import each_alone
 from application.execution.concurrency import end
 from application.execution.working_for import WorkingFor
 from application.messaging.reasons import reason_for
@@ -40,6 +39,9 @@ class Consumer:
     A delivery is acknowledged only after its use case has finished. After a `Trouble` it is retried for as long as it
     takes. After a `DomainError`, or if it belongs to another queue, it is dead-lettered at once, after any other error
     once that was so `max_failures` times: the attempts during an outage don't count.
+
+    The use case gives an outcome for each delivery, and raises nothing. One that may fail as a whole is called by
+    `each_alone`.
 
     A delivery whose outcome comes later is settled by `settle`. While `max_late` deliveries wait for it, no more are
     received.
@@ -78,7 +80,7 @@ class Consumer:
             if not isinstance(delivery.event, self.work.event)
         ]
         with WorkingFor(delivery.event.request_id for delivery in ours if delivery.event.request_id):
-            outcomes = await each_alone(self._handle_all, [delivery.event for delivery in ours]) if ours else []
+            outcomes = await self._handle_all([delivery.event for delivery in ours]) if ours else []
         for delivery, outcome in zip(ours, outcomes, strict=True):
             if isinstance(outcome, asyncio.Future):
                 self._await_later(delivery, outcome)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, Final
 
 from application.errors import Trouble
-from application.execution.batching import each_alone
 from application.ports.environment import Clock, loop_time
 from application.ports.messaging import DeadDelivery, DeadLetterQueue, Delivery, EventPublisher, Subscription
 from application.ports.outbox import OutboxEntry
@@ -81,7 +80,7 @@ class MeasuredDeadLetterQueue:
 
 
 class MeasuredWork:
-    """The work for the messages of one queue."""
+    """The work for the messages of one queue, which has an outcome for each of them and raises nothing."""
 
     def __init__(
         self,
@@ -103,8 +102,7 @@ class MeasuredWork:
 
     async def __call__(self, events: Sequence[Event]) -> Sequence[WorkOutcome]:
         now, begun = self._now(), loop_time()
-        # What fails as a batch has an outcome for each message, too.
-        outcomes = await each_alone(self._inner, events)
+        outcomes = await self._inner(events)
         for event, outcome in zip(events, outcomes, strict=True):
             # The clock of the process that wrote the event may be ahead.
             waited = max(0.0, (now - event.at).total_seconds())

@@ -1,6 +1,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,7 @@ from attrs import define, field
 from adapters.codecs.events import decode
 from adapters.memory.broker import MemoryBroker, MemorySubscription
 from application.errors import Aborted, Unavailable
+from application.execution.batching import each_alone
 from application.messaging.consumer import Consumer, Handled
 from application.messaging.subscriptions import PAYMENTS
 from application.ports.messaging import Delivery
@@ -96,7 +98,7 @@ class HalfLost(Settled):
 def consumer(
     queue: Settled | MemorySubscription, work: Work, *, max_batch: int = 256, max_failures: int = 3
 ) -> Consumer:
-    return Consumer(PAYMENTS, queue, work, max_batch=max_batch, max_failures=max_failures)
+    return Consumer(PAYMENTS, queue, partial(each_alone, work), max_batch=max_batch, max_failures=max_failures)
 
 
 def numbers(deliveries: Sequence[Delivery]) -> list[int]:
@@ -222,7 +224,7 @@ async def test_a_payment_comes_through_once_the_provider_answers_again(shop: Sho
     queue = MemoryBroker().queue(PAYMENTS, delays=(0.0,))
     queue.put(requested)
     shop.provider.after.extend([Unavailable("no answer")] * 5)
-    consuming = Consumer(PAYMENTS, queue, shop.process_payment, max_failures=3)
+    consuming = Consumer(PAYMENTS, queue, partial(each_alone, shop.process_payment), max_failures=3)
     async with asyncio.timeout(60):
         done = [(await consuming.step()).done for _ in range(6)]
     assert done == [0, 0, 0, 0, 0, 1]

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from adapters.codecs.events import decode, encode
 from adapters.memory.broker import MemoryBroker, MemoryDeadLetterQueue
 from application.access.principal import ANYBODY, Principal, the_system
 from application.errors import OutcomeUnknown
+from application.execution.batching import each_alone
 from application.messaging.consumer import Consumer
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
 from application.messaging.find_dead_letters import GetDeadLetter, ListDeadLetters
@@ -238,7 +240,7 @@ async def test_one_poisonous_payment_among_a_thousand_delays_none_and_ends_in_th
     queue = MemoryBroker().queue(PAYMENTS)
     for _, request in [*orders[:500], (unknown, poison), *orders[500:]]:
         queue.put(request)
-    consuming = Consumer(PAYMENTS, queue, shop.process_payment, max_batch=256)
+    consuming = Consumer(PAYMENTS, queue, partial(each_alone, shop.process_payment), max_batch=256)
     async with asyncio.timeout(60):
         handled = [await consuming.step() for _ in range(4)]
     assert sum(step.done for step in handled) == 1000

@@ -1,9 +1,10 @@
 """Each outcome that a metric names can be counted: by every way in which a call of the port may end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.telemetry.prometheus import PrometheusTelemetry
 from application.errors import OutcomeUnknown, Unavailable
+from application.execution.batching import each_alone
 from application.execution.idempotency import Replayed
 from application.intake.queue_orders import Queued
 from application.ports.payments import PaymentDeclined
@@ -88,7 +90,7 @@ async def try_provider(telemetry: Telemetry) -> None:
 
 async def try_work(telemetry: Telemetry) -> None:
     for said in ([None], *([error] for error in ENDS), *ENDS):
-        work = MeasuredWork(port(said).say, telemetry, lambda: NOW, "payments")
+        work = MeasuredWork(partial(each_alone, port(said).say), telemetry, lambda: NOW, "payments")
         await work([payment_requested(1)])
 
 
@@ -113,7 +115,8 @@ async def try_caches(telemetry: Telemetry) -> None:
         orders = MeasuredRecentOrders(port({order.id: order} if found else {}), Lookups.of(telemetry, "orders"))
         await orders.get_many([order.id])
         page = cast("Any", None)
-        await MeasuredCatalogueCache(port((page, [pen] if found else None)), Lookups.of(telemetry, "catalogue")).get(page)
+        catalogue = MeasuredCatalogueCache(port((page, [pen] if found else None)), Lookups.of(telemetry, "catalogue"))
+        await catalogue.get(page)
         levels = {pen.id: cast("Any", None)} if found else {}
         await MeasuredStockCache(port(("epoch", levels)), Lookups.of(telemetry, "stock")).get_many([pen.id])
 
@@ -168,20 +171,3 @@ def test_a_request_that_can_not_be_made_is_an_attempt_unless_the_key_is_missing(
     with pytest.raises(type(error)):
         messages.of_event(cast("Any", None), told, at=datetime.now(UTC))
     assert list(series(telemetry, metrics.WEBHOOK_ATTEMPTS).values()) == [float(isinstance(error, ValueError))]
-
-
-async def test_a_batch_that_fails_is_counted_for_each_of_its_messages() -> None:
-    """A worker without its database counts trouble, and not nothing."""
-
-    async def fail(_: Sequence[object]) -> Sequence[None]:
-        raise Unavailable("the database is gone")
-
-    telemetry = PrometheusTelemetry()
-    outcomes = await MeasuredWork(fail, telemetry, lambda: NOW, "payments")(
-        [payment_requested(1), payment_requested(2)]
-    )
-    assert [type(each) for each in outcomes] == [Unavailable] * 2
-    found = series(telemetry, metrics.PROCESS_DURATION)
-    assert {labels: value for labels, value in found.items() if value} == {
-        str({"outcome": "trouble", "queue": "payments"}): 2
-    }

@@ -1,6 +1,7 @@
 """What is counted when something happens, as Prometheus would read it."""
 
 import re
+from collections import deque
 from datetime import timedelta
 
 import pytest
@@ -31,6 +32,7 @@ from domain.orders.status import OrderStatus
 from tests.brokers import entries, payment_requested, refund_requested
 from tests.unit.builders import PAYMENT, a_product, euros
 from tests.unit.shop import Shop, a_request
+from tests.unit.unsteady import Trouble
 
 
 @define(eq=False)
@@ -120,6 +122,24 @@ async def test_a_message_that_comes_twice_is_a_duplicate(measured: Measured, que
         await consumer.step()
         await consumer.nothing_is_late()
         assert measured("inbox_duplicates_total", queue=queue) == duplicates
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_batch_that_fails_is_counted_by_what_becomes_of_each_of_its_messages(
+    measured: Measured, *, gone: bool
+) -> None:
+    """A worker without its database counts trouble, and not nothing. One that succeeds at last counts no error."""
+    shop = measured.shop
+    pen = await shop.sells(stock=5)
+    requests = [(await shop.payment_requested((pen, 1)))[1] for _ in range(2)]
+    await shop.broker.enqueue(entries(*requests))
+    consumer = next(each for each in measured.use_cases.consumers if each.work is PAYMENTS)
+    shop.unsteady.gone, shop.unsteady.to_come = gone, deque([Trouble(ValueError("a bug"))])
+    await consumer.step()
+    await consumer.nothing_is_late()
+    outcomes = ("done", "trouble", "refused", "error")
+    found = [measured("process_duration_seconds_count", queue="payments", outcome=outcome) for outcome in outcomes]
+    assert found == ([0, 2, 0, 0] if gone else [2, 0, 0, 0])
 
 
 @pytest.mark.parametrize("queue", ["payments", "refunds"])
