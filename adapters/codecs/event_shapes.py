@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Protocol, Self
 from uuid import UUID
 
@@ -224,27 +225,12 @@ class AnsweredShape(MoneyMovedShape, kw_only=True):
 
     @classmethod
     def of(cls, event: Any, /) -> Self:
-        return cls(
-            amount=MoneyShape.of(event.amount),
-            asked_at=event.asked_at or UNSET,
-            at=event.at,
-            order_id=event.order_id,
-            payment_id=event.payment_id,
-            request_id=event.request_id or UNSET,
-            sequence=event.sequence,
-        )
+        shape = super().of(event)
+        shape.asked_at = event.asked_at or UNSET
+        return shape
 
     def restored(self, kind: Any, /) -> Event:
-        event: Event = kind(
-            order_id=self.order_id,
-            sequence=self.sequence,
-            at=self.at,
-            request_id=self.request_id or None,
-            payment_id=self.payment_id,
-            amount=self.amount.restored(),
-            asked_at=self.asked_at or None,
-        )
-        return event
+        return super().restored(partial(kind, asked_at=self.asked_at or None))
 
 
 class FailedShape(Struct, kw_only=True):
