@@ -20,7 +20,7 @@ from adapters.sql.tables.feed import feed, feed_head
 from adapters.sql.tables.orders import WAITING, orders
 from adapters.sql.tables.shop import consistency_checks, leases
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
-from application.execution.low_water import LowWater
+from application.execution.repeated_look import RepeatedLook
 from domain.webhooks.endpoint import DISABLED_BY_SHOP, Signature
 
 _MOST_PENDING: Final = 10_000
@@ -107,7 +107,7 @@ class SqlSamples:
     """Raise `Unavailable`."""
 
     _engine: AsyncEngine
-    _stuck: LowWater = field(factory=LowWater, init=False)
+    _stuck: RepeatedLook = field(factory=RepeatedLook, init=False)
 
     async def take(self, *, relay: str) -> Sample:
         async with connected(self._engine, reading=True) as connection:

@@ -8,7 +8,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from application.errors import Trouble
-from application.execution.low_water import LowWater
+from application.execution.repeated_look import RepeatedLook
 from application.jobs.kinds import SHORT_KINDS, AttemptEnded, JobHandler, Progress
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
@@ -65,8 +65,8 @@ class RunJobs:
     # With their jobs, in the sequence in which they began: a set of tasks has another one in each process.
     _running: dict[asyncio.Task[Ended], Job] = field(factory=dict, init=False)
     # By the clock of the database. A look at short kinds alone sees nothing of the others.
-    _low_water: LowWater = field(factory=LowWater, init=False)
-    _low_water_of_short: LowWater = field(factory=LowWater, init=False)
+    _look: RepeatedLook = field(factory=RepeatedLook, init=False)
+    _look_for_short: RepeatedLook = field(factory=RepeatedLook, init=False)
 
     @property
     def is_idle(self) -> bool:
@@ -104,19 +104,19 @@ class RunJobs:
     async def _claim(self, room: int, *, kinds: Collection[str] | None = None) -> list[Job]:
         if room <= 0:
             return []
-        low_water = self._low_water if kinds is None else self._low_water_of_short
+        look = self._look if kinds is None else self._look_for_short
         # After an outage, their leases may be over. They go on, and are not begun a second time.
         in_hand = {job.id for job in self._running.values()}
         async with self._unit_of_work() as tx:
             now = await tx.jobs.now()
-            since = low_water.begin(now, whole_every=_LOOK_AT_ALL)
+            since = look.begin(now, whole_every=_LOOK_AT_ALL)
             due = await tx.jobs.due(now, since=since, kinds=kinds, limit=room + len(in_hand))
             found = [job for job in due.jobs if job.id not in in_hand][:room]
             left = [job.available_at for job in due.jobs if job not in found]
             for job in found:
                 job.begin(at=now)
             await tx.jobs.save_many(found)
-        low_water.end(now, since, nothing_before=min([due.others_since, *left]))
+        look.end(now, since, nothing_before=min([due.others_since, *left]))
         # A crash from here on is safe: the lease ends, and another worker takes the job.
         return [job for job in found if job.status is JobStatus.EXECUTING]
 

@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 
 from application.errors import Trouble
 from application.execution.batching import each_alone
-from application.execution.low_water import LowWater
+from application.execution.repeated_look import RepeatedLook
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork, WaitingPlace
 from domain.ids import OrderId
@@ -42,13 +42,13 @@ class RepublishRequests:
     _unit_of_work: UnitOfWork
     _now: Clock
     _page: int = field(default=500, kw_only=True)
-    _low_water: LowWater = field(factory=LowWater, init=False)
+    _look: RepeatedLook = field(factory=RepeatedLook, init=False)
 
     async def __call__(self, *, idle: timedelta) -> Republished:
         """Raise `Trouble` if the database is gone."""
         now = self._now()
         oldest = moment = now - idle
-        since = self._low_water.begin(moment, whole_every=_WHOLE_LOOK * idle)
+        since = self._look.begin(moment, whole_every=_WHOLE_LOOK * idle)
         count = 0
         failed: list[tuple[OrderId, Exception]] = []
         last: WaitingPlace | None = None
@@ -64,7 +64,7 @@ class RepublishRequests:
                 else:
                     count += outcome
             last = places[-1]
-        self._low_water.end(moment, since, nothing_before=oldest)
+        self._look.end(moment, since, nothing_before=oldest)
         return Republished(count, tuple(failed))
 
     async def _waiting(

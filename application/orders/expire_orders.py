@@ -5,7 +5,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from application.execution.batching import each_alone
-from application.execution.low_water import LowWater
+from application.execution.repeated_look import RepeatedLook
 from application.orders.changing import change_each
 from application.ports.environment import Clock
 from application.ports.persistence import UnitOfWork
@@ -47,7 +47,7 @@ class ExpireOrders:
     _time_to_pay: timedelta
     look_every: timedelta = field(kw_only=True)
     _page: int = field(default=500, kw_only=True)
-    _low_water: LowWater = field(factory=LowWater, init=False)
+    _look: RepeatedLook = field(factory=RepeatedLook, init=False)
 
     async def __call__(self) -> ExpiryReport:
         async with self._unit_of_work() as tx:
@@ -56,7 +56,7 @@ class ExpireOrders:
             moment = payable_for(self._time_to_pay, await tx.open_periods.newest(limit=PERIODS))
         if moment is None:
             return ExpiryReport((), ())
-        since = self._low_water.begin(moment, whole_every=self._whole_look)
+        since = self._look.begin(moment, whole_every=self._whole_look)
         expired: list[OrderId] = []
         failed: list[tuple[OrderId, Exception]] = []
         last: OrderId | None = None
@@ -69,7 +69,7 @@ class ExpireOrders:
                     failed.append((order_id, outcome))
             last = ids[-1]
         if not failed:
-            self._low_water.end(moment, since, nothing_before=moment)
+            self._look.end(moment, since, nothing_before=moment)
         return ExpiryReport(tuple(expired), tuple(failed))
 
     @property

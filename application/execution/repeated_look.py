@@ -14,8 +14,8 @@ _LATE_COMMIT: Final = timedelta(minutes=1)
 
 
 @define(eq=False)
-class LowWater:
-    """The moment before which nothing was left at the last look, kept by the process that looks.
+class RepeatedLook:
+    """Remembers, in the process that looks, the moment before which the last look left nothing.
 
     The first look goes over everything, and so does one now and then: something may have come to stand behind the
     moment, because a clock was wrong or a row was locked. So does a look after the clock was set back.
