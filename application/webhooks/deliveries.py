@@ -20,7 +20,7 @@ from application.ports.feed import FED_TYPES, FeedFilter, FeedRange, Position, t
 from application.ports.persistence import UnitOfWork
 from application.ports.webhook_store import DeliveryFilter
 from application.ports.webhooks import Attempt
-from application.webhooks.standing import end_rest, locked, unknown_endpoint
+from application.webhooks.changing import end_rest, locked, unknown_endpoint
 from domain.errors import IllegalTransition
 from domain.ids import EndpointId
 from domain.jobs.job import Job

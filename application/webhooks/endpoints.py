@@ -12,8 +12,9 @@ from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.persistence import UnitOfWork
 from application.ports.webhooks import WebhookMessages
 from application.webhooks.auditing import entry, shown
+from application.webhooks.changing import end_rest, locked
 from application.webhooks.destinations import Allowed
-from application.webhooks.standing import Standing, each_standing, end_rest, locked, standing_of
+from application.webhooks.standing import Standing, each_standing, standing_of
 from application.webhooks.validity import expect_valid
 from domain.errors import IllegalTransition
 from domain.ids import EndpointId

@@ -10,8 +10,9 @@ from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.persistence import UnitOfWork
 from application.ports.webhooks import Attempt, WebhookMessages, WebhookTransport
 from application.webhooks.auditing import entry
+from application.webhooks.changing import end_rest, locked
 from application.webhooks.endpoints import WithSecret
-from application.webhooks.standing import Standing, end_rest, locked, standing_of
+from application.webhooks.standing import Standing, standing_of
 from domain.ids import EndpointId
 from domain.webhooks.delivery import Undelivered
 from domain.webhooks.endpoint import LONGEST_OVERLAP, InvalidEndpoint

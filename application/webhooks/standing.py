@@ -1,4 +1,4 @@
-"""How endpoints stand, and what every change of one begins with."""
+"""How endpoints stand: how far each is in the feed."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -7,8 +7,9 @@ from attrs import frozen
 from application.errors import BrokenRow
 from application.ports.broken import BrokenEndpoint
 from application.ports.persistence import Transaction
+from application.webhooks.changing import unknown_endpoint
 from domain.ids import EndpointId
-from domain.webhooks.endpoint import Endpoint, UnknownEndpoint
+from domain.webhooks.endpoint import Endpoint
 from domain.webhooks.progress import Progress
 
 
@@ -54,23 +55,3 @@ async def standing_of(tx: Transaction, id_: EndpointId) -> Standing:
     if endpoint is None or progress is None or endpoint.deleted_at is not None:
         raise unknown_endpoint(id_)
     return Standing(endpoint, progress, (await tx.feed.bounds()).newest)
-
-
-async def locked(tx: Transaction, id_: EndpointId) -> Endpoint:
-    """Return the endpoint, locked. Raise `UnknownEndpoint`."""
-    endpoint = (await tx.webhook_endpoints.get_many({id_}, lock=True)).get(id_)
-    if endpoint is None or endpoint.deleted_at is not None:
-        raise unknown_endpoint(id_)
-    return endpoint
-
-
-async def end_rest(tx: Transaction, id_: EndpointId) -> None:
-    """Let the next round try at once."""
-    found = await tx.webhook_progress.get_many({id_}, lock=True)
-    for progress in found.values():
-        progress.end_rest()
-    await tx.webhook_progress.save_many(list(found.values()))
-
-
-def unknown_endpoint(id_: EndpointId) -> UnknownEndpoint:
-    return UnknownEndpoint(f"there is no webhook endpoint {id_}, or it was deleted")
