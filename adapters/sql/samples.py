@@ -1,26 +1,23 @@
 """What a scrape would have to ask the database for: looked at now and then by the relay, and counted up to a bound."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from attrs import field, frozen
-from sqlalchemy import Float, bindparam, func, literal, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.connecting import connected
 from adapters.sql.core.counting import count_of
 from adapters.sql.core.expressions import FromNow
-from adapters.sql.core.transaction import one_transaction
 from adapters.sql.repositories.outbox import MARK
 from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.tables.dead_letters import UNDECIDED, dead_letters
 from adapters.sql.tables.events import order_events, outbox, waiting_work
 from adapters.sql.tables.feed import feed, feed_head
-from adapters.sql.tables.orders import WAITING, orders
 from adapters.sql.tables.shop import consistency_checks, leases
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
-from application.execution.repeated_look import RepeatedLook
 from domain.webhooks.endpoint import DISABLED_BY_SHOP, Signature
 
 _MOST_PENDING: Final = 10_000
@@ -70,16 +67,6 @@ _DISABLED: Final = count_of(
 _LETTERS: Final = count_of(select(dead_letters.c.id).where(UNDECIDED), _MOST_WAITING)
 _LEADS: Final = select(leases.c.name).where(LEASE.is_held())
 _CHECKED: Final = select(*consistency_checks.c)
-_LONG_AGO: Final = select(FromNow(bindparam("seconds", type_=Float())))
-_STUCK: Final = (
-    select(orders.c.refund_requested, orders.c.updated_at)
-    .where(WAITING, orders.c.updated_at < bindparam("moment", type_=orders.c.updated_at.type))
-    .order_by(orders.c.updated_at, orders.c.id)
-    .limit(_MOST_WAITING)
-)
-_STUCK_SINCE: Final = _STUCK.where(orders.c.updated_at >= bindparam("since", type_=orders.c.updated_at.type))
-# Between two looks at all orders that wait. The others begin behind what is done.
-_WHOLE_LOOK: Final = timedelta(hours=1)
 
 
 @frozen(kw_only=True)
@@ -107,7 +94,6 @@ class SqlSamples:
     """Raise `Unavailable`."""
 
     _engine: AsyncEngine
-    _stuck: RepeatedLook = field(factory=RepeatedLook, init=False)
 
     async def take(self, *, relay: str) -> Sample:
         async with connected(self._engine, reading=True) as connection:
@@ -131,14 +117,3 @@ class SqlSamples:
                 discrepancies={row.kind: row.found for row in checked},
                 compared_at=max((row.compared_at for row in checked if row.compared_at), default=None),
             )
-
-    async def stuck(self, *, after: timedelta) -> dict[str, int]:
-        """How many orders have waited for the worker for longer than that, by what they wait for."""
-        async with one_transaction(self._engine, writing=False) as block:
-            [(moment,)] = await block.fetch(_LONG_AGO, {"seconds": -after.total_seconds()})
-            since = self._stuck.begin(moment, whole_every=_WHOLE_LOOK)
-            statement, given = (_STUCK, {}) if since is None else (_STUCK_SINCE, {"since": since})
-            rows = await block.fetch(statement, {"moment": moment, **given})
-        self._stuck.end(moment, since, nothing_before=rows[0].updated_at if rows else moment)
-        refunds = sum(row.refund_requested for row in rows)
-        return {"PROCESSING": len(rows) - refunds, "REFUND": refunds}

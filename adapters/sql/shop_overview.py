@@ -14,6 +14,7 @@ from adapters.sql.heartbeats import SqlHeartbeats, provider_silence
 from adapters.sql.overview import OLDEST
 from adapters.sql.repositories.relay_lease import LEASE
 from adapters.sql.samples import SqlSamples
+from adapters.sql.stuck_orders import StuckOrders
 from adapters.sql.tables.events import order_events
 from adapters.sql.tables.feed import feed, feed_head
 from adapters.sql.tables.orders import NOT_DELETED, WAITING, orders
@@ -86,8 +87,8 @@ class SqlOverview:
             return [row.at - row.created_at for row in (await connection.execute(paid)).all()]
 
     async def waiting(self, *, stuck_after: timedelta) -> Waiting:
-        samples = SqlSamples(self._engine)
-        sample, stuck = await samples.take(relay=""), await samples.stuck(after=stuck_after)
+        sample = await SqlSamples(self._engine).take(relay="")
+        stuck = await StuckOrders(self._engine).count(after=stuck_after)
         async with connected(self._engine, reading=True) as connection:
             oldest = (await connection.execute(OLDEST)).first()
             number: int = (await connection.execute(count_of(_WAITING, _MOST_ORDERS))).scalar_one()

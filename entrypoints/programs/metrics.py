@@ -12,6 +12,7 @@ from typing import Final
 
 from adapters.sql.core.engine import measure
 from adapters.sql.samples import SqlSamples
+from adapters.sql.stuck_orders import StuckOrders
 from adapters.telemetry.prometheus import CONTENT_TYPE, PrometheusTelemetry
 from application.reconciliation.discrepancies import KINDS
 from application.telemetry import metrics
@@ -67,7 +68,7 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
     if not isinstance(telemetry, PrometheusTelemetry):
         yield
         return
-    samples = SqlSamples(container.engine())
+    samples, stuck_orders = SqlSamples(container.engine()), StuckOrders(container.engine())
     relay, after = container.relay_name(), container.settings().stuck_after
     pending, age = telemetry.of(metrics.OUTBOX_PENDING), telemetry.of(metrics.OUTBOX_AGE)
     position, letters = telemetry.of(metrics.FEED_POSITION), telemetry.of(metrics.DEAD_WAITING)
@@ -94,7 +95,7 @@ async def database_sampled(container: Container) -> AsyncGenerator[None, None]:
             note(sample.discrepancies.get(kind, 0))
         compared(sample.compared_at.timestamp() if sample.compared_at else 0)
         if looks % _STUCK_EVERY == 0:
-            for reason, count in (await samples.stuck(after=after)).items():
+            for reason, count in (await stuck_orders.count(after=after)).items():
                 stuck[reason](count)
         looks += 1
         return _SAMPLE_EVERY

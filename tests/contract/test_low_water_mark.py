@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sql.samples import SqlSamples
+from adapters.sql.stuck_orders import StuckOrders
 from adapters.sql.tables.events import outbox_mark
 from adapters.sql.tables.feed import feed_queue_mark
 from adapters.sql.tables.shop import leases
@@ -147,15 +147,15 @@ def republishing(engine: AsyncEngine) -> _Look:
     return partial(RepublishRequests(SqlUnitOfWork(engine), lambda: datetime.now(UTC)), idle=timedelta(minutes=10))
 
 
-def sampling(engine: AsyncEngine) -> _Look:
-    return partial(SqlSamples(engine).stuck, after=timedelta(minutes=10))
+def counting_stuck_orders(engine: AsyncEngine) -> _Look:
+    return partial(StuckOrders(engine).count, after=timedelta(minutes=10))
 
 
 def running_jobs(engine: AsyncEngine) -> _Look:
     return RunJobs(SqlUnitOfWork(engine), {})
 
 
-@pytest.mark.parametrize("begin", [expiring, republishing, sampling, running_jobs])
+@pytest.mark.parametrize("begin", [expiring, republishing, counting_stuck_orders, running_jobs])
 async def test_a_repeated_look_does_not_walk_over_what_is_done(
     postgres_engine: AsyncEngine, begin: Callable[[AsyncEngine], _Look]
 ) -> None:

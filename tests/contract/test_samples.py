@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.core.engine import measure
 from adapters.sql.samples import Sample, SqlSamples
+from adapters.sql.stuck_orders import StuckOrders
 from adapters.sql.unit_of_work import SqlUnitOfWork
 from adapters.telemetry.prometheus import PrometheusTelemetry
 from domain.dead_letter import DeadMessage
@@ -24,11 +25,10 @@ SOON = timedelta(minutes=10)
 
 
 async def test_in_an_empty_shop_nothing_waits(sql_engine: AsyncEngine) -> None:
-    samples = SqlSamples(sql_engine)
-    assert await samples.take(relay="relay 1") == Sample(
+    assert await SqlSamples(sql_engine).take(relay="relay 1") == Sample(
         outbox_pending=0, outbox_oldest_age=0.0, feed_position=0, dead_letters=0, leads=False
     )
-    assert await samples.stuck(after=SOON) == {"PROCESSING": 0, "REFUND": 0}
+    assert await StuckOrders(sql_engine).count(after=SOON) == {"PROCESSING": 0, "REFUND": 0}
 
 
 async def test_what_the_last_check_has_found_is_kept_and_when_one_last_saw_everything(sql_engine: AsyncEngine) -> None:
@@ -86,9 +86,9 @@ async def test_orders_that_wait_too_long_are_stuck_by_what_they_wait_for(sql_eng
     paid, _ = order_in(OrderStatus.PAID)
     refunding = evolve(paid, id=OrderId(UUID(int=2)), refund_requested=True)
     await keep(SqlUnitOfWork(sql_engine), products=[a_product()], orders=[processing, refunding])
-    samples = SqlSamples(sql_engine)
-    assert await samples.stuck(after=SOON) == {"PROCESSING": 1, "REFUND": 1}
-    assert await samples.stuck(after=timedelta(days=36_500)) == {"PROCESSING": 0, "REFUND": 0}
+    stuck = StuckOrders(sql_engine)
+    assert await stuck.count(after=SOON) == {"PROCESSING": 1, "REFUND": 1}
+    assert await stuck.count(after=timedelta(days=36_500)) == {"PROCESSING": 0, "REFUND": 0}
 
 
 async def test_the_pool_is_measured(sql_engine: AsyncEngine) -> None:
