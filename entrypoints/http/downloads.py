@@ -9,17 +9,15 @@ from quart import request
 
 from application.errors import Trouble
 from application.ports.files import StoredFile
-from application.ports.rows import Format
+from application.ports.rows import NDJSON, Format
 from domain.jobs.job import Job
 from entrypoints.http.accept import preferred
 from entrypoints.http.preconditions import is_known
 from entrypoints.http.ranges import RANGES, Stretch, stretch_in
 from entrypoints.http.replies import BrokenOff, Reply, download, not_modified
 
-# What such a route honours, and how it may answer.
+# What the route of a file honours.
 HONOURS: Final = RANGES | {"If-None-Match"}
-ANSWERS: Final = {HTTPStatus.OK: ..., HTTPStatus.PARTIAL_CONTENT: ..., HTTPStatus.NOT_MODIFIED: None}
-REFUSALS: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
 MEDIA_TYPES: Final[Mapping[Format, str]] = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
 
 # A database that is gone for a moment breaks off no download: so many attempts, so many seconds apart.
@@ -31,12 +29,21 @@ Read = Callable[[int], Awaitable[bytes]]
 
 
 def file_reply(  # noqa: PLR0913 - the parts of one response, by name
-    job: Job, file: StoredFile, read: Read, *, media_type: str, name: str, headers: Sequence[tuple[str, str]] = ()
+    job: Job,
+    file: StoredFile,
+    read: Read,
+    *,
+    name: str,
+    format_: Format = NDJSON,
+    headers: Sequence[tuple[str, str]] = (),
 ) -> Reply:
-    """Return the response, as the headers of the request want it. Raise `NotAcceptable` or `UnsatisfiableRange`."""
+    """Return the response, as the headers of the request want it. `name`, without an ending, is that of the file.
+
+    Raise `NotAcceptable` or `UnsatisfiableRange`.
+    """
     # An idempotency key leads to the same id again, when the file was removed meanwhile.
     etag = f'"{job.created_at.timestamp():.6f}-{file.size}"'
-    media_type = preferred(request.headers.get("Accept"), [media_type])
+    media_type = preferred(request.headers.get("Accept"), [MEDIA_TYPES[format_]])
     if is_known(etag, request.headers):
         return not_modified(etag)
     own = [
@@ -44,7 +51,7 @@ def file_reply(  # noqa: PLR0913 - the parts of one response, by name
         ("ETag", etag),
         ("Accept-Ranges", "bytes"),
         *headers,
-        ("Content-Disposition", f'attachment; filename="{name}"'),
+        ("Content-Disposition", f'attachment; filename="{name}.{format_}"'),
     ]
     # RFC 9110, section 14.2: a range is of a GET alone.
     part = stretch_in(request.headers, size=file.size, etag=etag) if request.method == "GET" else None

@@ -11,18 +11,18 @@ from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
 from application.operations.bulk import ITEMS, LOOKS, NEEDS, UnknownBulkOperation
 from application.operations.bulk_operations import BulkFound
-from application.ports.rows import NDJSON
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.bulk import BulkBody, BulksBody, MeasuredBody, StartBulkBody
 from entrypoints.http.bodies.jobs import BrokenJobBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json
-from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
+from entrypoints.http.downloads import file_reply
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.links import next_page
 from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.download_route import download_route
 from entrypoints.http.routes.route import Route
 
 _PAGE: Final = {"limit": query.limit, "cursor": query.cursor}
@@ -71,17 +71,7 @@ def bulk_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             answers={HTTPStatus.OK: examples.BULK},
             refusals=_CONFLICT,
         ),
-        Route(
-            "GET",
-            f"{one}/results",
-            needs,
-            handlers.results,
-            honours=HONOURS,
-            summary="Download what became of each item so far",
-            answers=ANSWERS,
-            refusals=REFUSALS,
-            produces=(MEDIA_TYPES[NDJSON],),
-        ),
+        download_route(f"{one}/results", needs, handlers.results, summary="Download what became of each item so far"),
     ]
 
 
@@ -119,8 +109,7 @@ class _Handlers:
             found.job,
             items,
             lambda at: self._use_cases.read_items(by, found, at=at),
-            media_type=MEDIA_TYPES[NDJSON],
-            name=f"bulk-{found.request.act}-{ITEMS}.ndjson",
+            name=f"bulk-{found.request.act}-{ITEMS}",
         )
 
 

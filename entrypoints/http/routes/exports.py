@@ -10,11 +10,12 @@ from application.assembly.use_cases import UseCases
 from entrypoints.http import examples
 from entrypoints.http.bodies.exports import ExportBody
 from entrypoints.http.decoding import read_json
-from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
+from entrypoints.http.downloads import MEDIA_TYPES, file_reply
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.replies import Reply
+from entrypoints.http.routes.download_route import download_route
 from entrypoints.http.routes.route import Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
@@ -35,16 +36,12 @@ def exports_routes(use_cases: UseCases) -> list[Route]:
             summary="Export orders, products or events",
             answers={HTTPStatus.ACCEPTED: examples.JOB_ACCEPTED},
         ),
-        Route(
-            "GET",
+        download_route(
             "/exports/<job_id>",
             Scope.ORDERS_READ,
             handlers.get,
-            honours=HONOURS,
             summary="Download an export",
-            answers=ANSWERS,
-            refusals=REFUSALS,
-            produces=tuple(MEDIA_TYPES.values()),
+            formats=tuple(MEDIA_TYPES),
         ),
     ]
 
@@ -64,7 +61,7 @@ class _Handlers:
             export.job,
             export.file,
             lambda at: self._use_cases.read_export(by, export, at=at),
-            media_type=MEDIA_TYPES[wanted.format],
-            name=f"{wanted.what}-{export.as_of}.{wanted.format}",
+            name=f"{wanted.what}-{export.as_of}",
+            format_=wanted.format,
             headers=[("Holdfast-Position", str(export.as_of))],
         )

@@ -8,16 +8,17 @@ from application.access.principal import Principal
 from application.assembly.use_cases import UseCases
 from application.imports.request import NEEDS, ImportRequest
 from application.ports.idempotency import IdempotencyKey
-from application.ports.rows import NDJSON, Format
+from application.ports.rows import Format
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.imports import ImportBody
 from entrypoints.http.decoding import expect_file
-from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
+from entrypoints.http.downloads import MEDIA_TYPES, file_reply
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import key_in, started
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.refusals import InvalidRequest, in_query
 from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.download_route import download_route
 from entrypoints.http.routes.route import Route
 from entrypoints.http.uploads import read_parts
 
@@ -50,16 +51,8 @@ def imports_routes(use_cases: UseCases, max_import: int) -> list[Route]:
             summary="Look at an import",
             answers={HTTPStatus.OK: examples.IMPORT},
         ),
-        Route(
-            "GET",
-            "/imports/<job_id>/results",
-            _ACCESS,
-            handlers.results,
-            honours=HONOURS,
-            summary="Download what became of each row",
-            answers=ANSWERS,
-            refusals=REFUSALS,
-            produces=(MEDIA_TYPES[NDJSON],),
+        download_route(
+            "/imports/<job_id>/results", _ACCESS, handlers.results, summary="Download what became of each row"
         ),
     ]
 
@@ -90,8 +83,7 @@ class _Handlers:
             found.job,
             results,
             lambda at: self._use_cases.read_results(by, results, at=at),
-            media_type=MEDIA_TYPES[NDJSON],
-            name=f"{found.request.what}-{results.name}.ndjson",
+            name=f"{found.request.what}-{results.name}",
         )
 
 

@@ -11,7 +11,6 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.ports.broken import BrokenJob, apart
 from application.ports.jobs import place_of
-from application.ports.rows import NDJSON
 from application.reconciliation.runs import UnknownReconciliation
 from domain.jobs.job import Job
 from entrypoints.http import examples, query
@@ -19,12 +18,13 @@ from entrypoints.http.bodies.jobs import BrokenJobBody, JobAcceptedBody
 from entrypoints.http.bodies.reconciliations import ReconciliationBody, ReconciliationsBody, StartReconciliationBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json_if_any
-from entrypoints.http.downloads import ANSWERS, HONOURS, MEDIA_TYPES, REFUSALS, file_reply
+from entrypoints.http.downloads import file_reply
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.links import next_page
 from entrypoints.http.pages import page_of
 from entrypoints.http.prefix import here
 from entrypoints.http.replies import Reply, reply
+from entrypoints.http.routes.download_route import download_route
 from entrypoints.http.routes.route import Route
 
 PATH: Final = "/reconciliations"
@@ -63,17 +63,7 @@ def reconciliation_routes(use_cases: UseCases, cursors: Cursors) -> list[Route]:
             answers=accepted,
             refusals=frozenset({HTTPStatus.CONFLICT}),
         ),
-        Route(
-            "GET",
-            f"{one}/discrepancies",
-            needs,
-            handlers.discrepancies,
-            honours=HONOURS,
-            summary="Download what a run has found",
-            answers=ANSWERS,
-            refusals=REFUSALS,
-            produces=(MEDIA_TYPES[NDJSON],),
-        ),
+        download_route(f"{one}/discrepancies", needs, handlers.discrepancies, summary="Download what a run has found"),
     ]
 
 
@@ -117,8 +107,7 @@ class _Handlers:
             run.job,
             file,
             lambda at: self._use_cases.read_discrepancies(by, file, at=at),
-            media_type=MEDIA_TYPES[NDJSON],
-            name=f"discrepancies-{run.job.created_at:%Y-%m-%d}.ndjson",
+            name=f"discrepancies-{run.job.created_at:%Y-%m-%d}",
         )
 
 

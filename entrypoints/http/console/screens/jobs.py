@@ -16,7 +16,7 @@ from entrypoints.http import query
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
 from entrypoints.http.console.requests import address, optional, parameters
-from entrypoints.http.downloads import HONOURS, MEDIA_TYPES, file_reply
+from entrypoints.http.downloads import HONOURS, file_reply
 from entrypoints.http.ids import job_id_of
 from entrypoints.http.pages import Page, page_of
 from entrypoints.http.replies import Reply
@@ -101,8 +101,8 @@ class _Screen:
             export.job,
             export.file,
             lambda at: self._kit.use_cases.read_export(by, export, at=at),
-            media_type=MEDIA_TYPES[wanted.format],
-            name=f"{wanted.what}-{export.as_of}.{wanted.format}",
+            name=f"{wanted.what}-{export.as_of}",
+            format_=wanted.format,
         )
 
     async def messages(self, by: Principal) -> Reply:
