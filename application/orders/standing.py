@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
+from application.durations import in_words
 from application.ports.outbox import Waits
 from application.ports.payments import ProviderSilence
 from domain.dead_letter import DeadLetter
@@ -51,7 +52,6 @@ _FAILED = {
 }
 # Of a request that nothing holds up.
 SENT: Final = "its request was sent to the worker, and is not done yet"
-_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 NOT_RECORDED = Standing(
     WaitsFor.WORKER, "it was accepted and is not recorded yet", "a worker records it from the intake queue"
 )
@@ -123,12 +123,3 @@ def _with_worker(order: Order, deadlines: Deadlines, silence: ProviderSilence | 
         f"the payment provider has not answered since {silence.since:%Y-%m-%d %H:%M:%S} UTC",
         f"{done} when the provider answers; nothing needs to be done{held}",
     )
-
-
-def in_words(span: timedelta) -> str:
-    """A span of time in its largest whole unit, as in `10 min` or `90 s`."""
-    seconds = span.total_seconds()
-    for size, unit in _UNITS:
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds // size:g} {unit}"
-    return f"{seconds:g} s"

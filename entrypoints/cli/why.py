@@ -1,7 +1,6 @@
 """`holdfast why`: where an order stands, what it waits for, and how it came there."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 from cyclopts import Parameter
 
 from application.access.principal import SYSTEM
+from application.durations import in_words
 from application.orders.legs import IN_WORDS
 from domain.ids import OrderId
 from entrypoints.cli.common import Data, command_settings, say, tell, with_container
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from entrypoints.container import Container
 
 _WIDEST = 200
-_MINUTE = 60
 
 
 def why(order_id: Annotated[UUID, Parameter(help="Id of the order.")], /, *, data: Data = None) -> None:
@@ -43,20 +42,14 @@ def _print(explained: "Explained") -> None:
     tell()
     tell(_LINE.format("UTC", "AFTER", "STEP"))
     for step, after in zip(explained.steps, _spans(explained.steps), strict=True):
-        legs = ", ".join(f"{IN_WORDS[leg.name]} {span_in_words(leg.took)}" for leg in step.legs)
+        legs = ", ".join(f"{IN_WORDS[leg.name]} {in_words(leg.took)}" for leg in step.legs)
         what = step.what[:_WIDEST] + (f" ({legs})" if legs else "")
         tell(_LINE.format(f"{step.at:%Y-%m-%d %H:%M:%S}", after, what))
 
 
-_LINE = "{:19}  {:>10}  {}"
+_LINE = "{:19}  {:>12}  {}"
 
 
 def _spans(steps: "Sequence[Step]") -> list[str]:
     """The time from each step to the next; none before the first."""
-    return ["", *(span_in_words(later.at - earlier.at) for earlier, later in pairwise(steps))]
-
-
-def span_in_words(span: timedelta) -> str:
-    """Below zero, where a clock was set or two differ: with a sign."""
-    seconds = span.total_seconds()
-    return f"{seconds:.3f} s" if abs(seconds) < _MINUTE else f"{seconds / _MINUTE:.1f} min"
+    return ["", *(in_words(later.at - earlier.at) for earlier, later in pairwise(steps))]

@@ -106,7 +106,7 @@ async def test_a_user_who_is_refused_is_told_so_although_another_host_is_gone(
     first: Cable, second: Cable, open_engines: Open
 ) -> None:
     first.plugged = False
-    with pytest.raises(Misconfigured, match="no database of this name") as refusal:
+    with pytest.raises(Misconfigured, match="database no_such_shop does not exist") as refusal:
         await server_version(open_engines(both(first, second).rpartition("/")[0] + "/no_such_shop"))
     assert f"(127.0.0.1:{urlsplit(second.url).port}: database" in str(refusal.value)
 

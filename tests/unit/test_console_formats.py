@@ -2,9 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
-from entrypoints.cli.why import span_in_words
 from entrypoints.http.console.formats import commands, duration, short
 
 
@@ -21,18 +18,6 @@ def test_a_command_in_a_sentence_is_marked_and_what_is_no_command_is_text() -> N
     assert commands("nothing") == "nothing"
 
 
-@pytest.mark.parametrize(
-    ("span", "in_console", "in_cli"),
-    [
-        (timedelta(hours=2), "2 h", "120.0 min"),
-        (timedelta(seconds=1.5), "1.5 s", "1.500 s"),
-        (timedelta(0), "0 ms", "0.000 s"),
-        (timedelta(milliseconds=-0.2), "0 ms", "-0.000 s"),
-        (timedelta(milliseconds=-3), "-3 ms", "-0.003 s"),
-        (timedelta(seconds=-1.5), "-1.5 s", "-1.500 s"),
-        (timedelta(hours=-2, seconds=-60), "-2 h 1 min", "-121.0 min"),
-    ],
-)
-def test_a_span_below_zero_has_a_sign_and_the_unit_of_its_length(span: timedelta, in_console: str, in_cli: str) -> None:
-    assert duration(span) == in_console
-    assert span_in_words(span) == in_cli
+def test_a_duration_is_a_span_or_seconds_and_may_be_unknown() -> None:
+    assert duration(timedelta(seconds=90)) == duration(90.0) == "1 min 30 s"
+    assert duration(None) == "\N{EN DASH}"

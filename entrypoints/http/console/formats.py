@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
+from application.durations import in_words
 from domain.jobs.job import JobStatus
 from domain.money import Money
 from domain.orders.status import OrderStatus
@@ -17,11 +18,6 @@ from entrypoints.http.console.order_query import ELLIPSIS, search_word
 
 # What stands where there is no value.
 NOTHING: Final = "\N{EN DASH}"
-_HALF_A_MILLISECOND: Final = 0.0005
-_MINUTE: Final = 60
-_HOUR: Final = 3600
-_DAY: Final = 86400
-_SHOWN: Final = 2
 # Characters of an id that is not shortened.
 _SHORT: Final = 22
 
@@ -57,22 +53,10 @@ def moment(at: datetime | None) -> Markup | str:
 
 
 def duration(span: timedelta | float | None) -> str:
-    """A span of time in one or two units, as in `3 min 20 s`, with a sign if it is below zero."""
+    """A span of time, or so many seconds, as in `3 min 20 s`."""
     if span is None:
         return NOTHING
-    seconds = span.total_seconds() if isinstance(span, timedelta) else span
-    if seconds < -_HALF_A_MILLISECOND:
-        return f"-{duration(-seconds)}"
-    if seconds < 1:
-        return f"{round(seconds * 1000)} ms"
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    parts = []
-    for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
-        number, seconds = divmod(seconds, size)
-        if number:
-            parts.append(f"{int(number)} {unit}")
-    return " ".join(parts[:_SHOWN])
+    return in_words(span if isinstance(span, timedelta) else timedelta(seconds=span))
 
 
 def money(amount: Money) -> str:

@@ -11,7 +11,7 @@ from application.access.scopes import CUSTOMER_SCOPES
 from application.intake.queue_orders import Queued
 from application.orders.explain_order import Explained
 from application.orders.queued_changes import ChangeQueued
-from application.orders.standing import Deadlines, WaitsFor, held_up_by, in_words, standing_of
+from application.orders.standing import Deadlines, WaitsFor, held_up_by, standing_of
 from application.ports.outbox import Announcement
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, UserId
@@ -123,20 +123,6 @@ async def test_deadlines_are_told_and_not_the_names_of_settings(shop: Shop) -> N
     waiting, _ = await shop.payment_requested((pen, 1))
     await empty_outbox(shop)
     assert "when the order has waited for 10 min" in (await why(shop, waiting)).standing.next
-
-
-@pytest.mark.parametrize(
-    ("span", "told"),
-    [
-        (timedelta(days=2), "2 d"),
-        (timedelta(hours=36), "36 h"),
-        (timedelta(minutes=10), "10 min"),
-        (timedelta(seconds=90), "90 s"),
-        (timedelta(seconds=0.5), "0.5 s"),
-    ],
-)
-def test_a_span_is_told_in_its_largest_whole_unit(span: timedelta, told: str) -> None:
-    assert in_words(span) == told
 
 
 async def test_an_order_that_is_not_recorded_waits_with_its_changes(shop: Shop) -> None:

@@ -28,7 +28,7 @@ _MISCONFIGURED_STATES: Final = {
     "26000": _POOLED,
     "28000": "refuses this user: check DATABASE_URL, and pg_hba.conf",
     "28P01": "refuses the user's password: check DATABASE_URL",
-    "3D000": "has no database of this name: create it, or check DATABASE_URL",
+    "3D000": "does not exist: create it, or check DATABASE_URL",
     "3F000": "has no schema of this name: check DATABASE_URL, and the user's search_path",
     "42P05": _POOLED,
     "42501": "refuses a right that this user needs: make it the owner of the tables, or grant it the right",
