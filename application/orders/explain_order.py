@@ -1,17 +1,27 @@
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from itertools import accumulate
 from operator import itemgetter
-from typing import Final
+from typing import Final, TypeVar
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
+from application.errors import BrokenRow, Trouble
 from application.intake.unrecorded import Unrecorded
 from application.messaging.republish import last_requests
 from application.orders.changing import known
 from application.orders.legs import Leg, legs_of, webhook_leg
-from application.orders.standing import NOT_RECORDED, Deadlines, Standing, held_up_by, needs_worker, standing_of
+from application.orders.standing import (
+    NOT_RECORDED,
+    UNKNOWN_PLACE,
+    Deadlines,
+    Standing,
+    held_up_by,
+    needs_worker,
+    standing_of,
+)
 from application.ports.outbox import Waits
 from application.ports.overview import Overview
 from application.ports.persistence import Transaction, UnitOfWork
@@ -22,8 +32,15 @@ from domain.orders.events import Event, OrderAccepted, event_id
 from domain.orders.order import Order
 from domain.webhooks.delivery import Delivery
 
+T = TypeVar("T")
+
+# Seconds that a part of the explanation may take: beyond the time that a statement waits for a lock.
+_PATIENCE: Final = 10.0
 # Looked through for the request of one order. They have no index by order, and a shop has few that wait.
 _MOST_LETTERS: Final = 2000
+# Parts that tell where a request is.
+_OUTBOX: Final = "what of it waits in the outbox"
+_LETTERS: Final = "the dead letters"
 # Shown at most: a shop may have a thousand receivers, and an order a dozen events.
 _MOST_DELIVERIES: Final = 200
 
@@ -52,7 +69,10 @@ class Step:
 
 @frozen(kw_only=True)
 class Explained:
-    """An order, where it stands, and how it came there, step by step. `beside` has what else of it waits."""
+    """An order, where it stands, and how it came there, step by step.
+
+    `beside` has what else of it waits, and what can't be read now.
+    """
 
     order: Order
     standing: Standing
@@ -66,7 +86,9 @@ class Explained:
 class ExplainOrder:
     """Tell where an order stands, also a deleted one, what it waits for and why, from what the shop has stored.
 
-    Raise `UnknownOrder` or `Unavailable`. Of more than 2,000 dead letters, the oldest are looked through.
+    Raise `UnknownOrder` or `Trouble`. The order and its history are needed. What else can't be read within `patience`
+    seconds, because its table is locked, for one, is named. Of more than 2,000 dead letters, the oldest are looked
+    through.
     """
 
     _unit_of_work: UnitOfWork
@@ -75,39 +97,37 @@ class ExplainOrder:
     _deadlines: Deadlines
     _page: int = field(default=200, kw_only=True)
 
-    async def __call__(self, order_id: OrderId) -> Explained:
-        found = await self._read(order_id)
+    async def __call__(self, order_id: OrderId, *, patience: float = _PATIENCE) -> Explained:
+        found = await self._read(order_id, patience)
         if found is None:
             accepted = await self._unrecorded.get(order_id)
             # It may have been recorded between the two reads.
-            found = await self._read(order_id) or await self._not_recorded(known(accepted, order_id))
+            found = await self._read(order_id, patience) or await self._not_recorded(
+                known(accepted, order_id), patience
+            )
         return found
 
-    async def _not_recorded(self, order: Order) -> Explained:
-        async with self._unit_of_work.reading() as tx:
-            changes = await tx.jobs.changes_of({order.id})
+    async def _not_recorded(self, order: Order, patience: float) -> Explained:
+        parts = _Parts(self._unit_of_work, patience)
+        changes = await parts.ask("what was asked for meanwhile", lambda tx: tx.jobs.changes_of({order.id})) or []
         steps = [Step(order.created_at, StepKind.EVENT, OrderAccepted.type), *map(_asked, changes)]
-        return Explained(order=order, standing=NOT_RECORDED, steps=steps, beside=[*map(_waiting_change, changes)])
+        beside = [*map(_waiting_change, changes), *parts.unread.values()]
+        return Explained(order=order, standing=NOT_RECORDED, steps=steps, beside=beside)
 
-    async def _read(self, order_id: OrderId) -> Explained | None:
+    async def _read(self, order_id: OrderId, patience: float) -> Explained | None:
         async with self._unit_of_work.reading() as tx:
             order = (await tx.orders.get_many({order_id})).get(order_id)
             if order is None:
                 return None
             history = await tx.events.of_orders({order_id})
-            in_feed = await tx.feed.given_at(order_id)
-            waiting = await tx.outbox.waiting(order_id)
-            changes = await tx.jobs.changes_of({order_id})
-            request = last_requests(history).get(order_id)
-            sent = await tx.webhook_deliveries.of_order(order_id, limit=_MOST_DELIVERIES)
-            waits = waiting.get(event_id(request)) if request else None
-            letter = None
-            if request is not None and waits not in {Waits.OUTBOX, Waits.AT_ITS_QUEUE}:
-                letter = await self._letter_of(tx, request)
-        is_asked_for = needs_worker(order)
-        held_up = held_up_by(request, waits, letter) if is_asked_for else None
-        silence = await self._overview.provider_silence() if is_asked_for and held_up is None else None
-        standing = standing_of(order, self._deadlines, held_up=held_up, silence=silence)
+        parts = _Parts(self._unit_of_work, patience)
+        in_feed, changes, sent, (standing, refused, letter) = await asyncio.gather(
+            parts.ask("when its events came into the feed", lambda tx: tx.feed.given_at(order_id)),
+            parts.ask("what was asked for and waits", lambda tx: tx.jobs.changes_of({order_id})),
+            parts.ask("its webhooks", lambda tx: tx.webhook_deliveries.of_order(order_id, limit=_MOST_DELIVERIES)),
+            self._stand(parts, order, history),
+        )
+        in_feed, changes, sent = in_feed or {}, changes or [], sent or []
         others = [
             *map(_asked, changes),
             *(_sent(each, in_feed.get(each.sequence)) for each in sent if each.finished_at),
@@ -115,8 +135,6 @@ class ExplainOrder:
         if letter is not None:
             what = f"dead letter {letter.id}: {letter.message.reason}"
             others += [Step(letter.message.first_at, StepKind.DEAD_LETTER, what)]
-        refused = sum(each is Waits.PUT_OFF for each in waiting.values())
-        beside = [f"{refused} of its announcements wait: queues of others have refused them"] if refused else []
         return Explained(
             order=order,
             standing=standing,
@@ -125,11 +143,31 @@ class ExplainOrder:
             ),
             letter_id=None if letter is None else letter.id,
             beside=[
-                *beside,
+                *([f"{refused} of its announcements wait: queues of others have refused them"] if refused else []),
                 *map(_waiting_change, changes),
                 *(_waiting_webhook(each) for each in sent if each.is_open),
+                *parts.unread.values(),
             ],
         )
+
+    async def _stand(
+        self, parts: "_Parts", order: Order, history: Sequence[Event]
+    ) -> tuple[Standing, int, DeadLetter | None]:
+        """Where it stands, how many of its announcements were refused, and the dead letter that its request is."""
+        request, is_asked_for = last_requests(history).get(order.id), needs_worker(order)
+        waiting = await parts.ask(_OUTBOX, lambda tx: tx.outbox.waiting(order.id))
+        waits = waiting.get(event_id(request)) if waiting and request else None
+        letter = None
+        if request is not None and waiting is not None and waits not in {Waits.OUTBOX, Waits.AT_ITS_QUEUE}:
+            letter = await parts.ask(_LETTERS, lambda tx: self._letter_of(tx, request))
+        held_up = held_up_by(request, waits, letter) if is_asked_for else None
+        if is_asked_for and held_up is None and parts.unread.keys() & {_OUTBOX, _LETTERS}:
+            held_up = UNKNOWN_PLACE
+        silence = None
+        if is_asked_for and held_up is None:
+            silence = await parts.within("what is heard of the provider", self._overview.provider_silence())
+        refused = sum(each is Waits.PUT_OFF for each in (waiting or {}).values())
+        return standing_of(order, self._deadlines, held_up=held_up, silence=silence), refused, letter
 
     async def _letter_of(self, tx: Transaction, request: Event) -> DeadLetter | None:
         seen, last = 0, None
@@ -142,6 +180,38 @@ class ExplainOrder:
                     return letter
             seen, last = seen + len(page), page[-1].id
         return None
+
+
+@define(eq=False)
+class _Parts:
+    """Reads each part of an explanation apart, so that one that can't be read holds up no other."""
+
+    _unit_of_work: UnitOfWork
+    # Seconds for all of them.
+    _patience: float
+    # By the name of the part, what a person is told.
+    unread: dict[str, str] = field(factory=dict, init=False)
+    _until: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._until = asyncio.get_running_loop().time() + self._patience
+
+    async def ask(self, name: str, read: Callable[[Transaction], Awaitable[T]]) -> T | None:
+        async def work() -> T:
+            async with self._unit_of_work.reading() as tx:
+                return await read(tx)
+
+        return await self.within(name, work())
+
+    async def within(self, name: str, work: Awaitable[T]) -> T | None:
+        """Return None for what can't be had in time."""
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await work
+        except (Trouble, BrokenRow, TimeoutError) as error:
+            why = str(error) or f"no answer within {self._patience:g} s"
+            self.unread[name] = f"{name} can't be read now: {why}"
+            return None
 
 
 def _in_sequence(events: Sequence[Step], others: Sequence[Step]) -> list[Step]:

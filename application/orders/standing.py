@@ -56,6 +56,10 @@ NOT_RECORDED = Standing(
     WaitsFor.WORKER, "it was accepted and is not recorded yet", "a worker records it from the intake queue"
 )
 
+UNKNOWN_PLACE = Standing(
+    WaitsFor.WORKER, "where its request is can't be read now", "look again when the database answers for all tables"
+)
+
 
 def needs_worker(order: Order) -> bool:
     """Whether it waits for a payment or a refund that was asked for."""

@@ -17,12 +17,13 @@ from application.orders.legs import IN_WORDS
 from application.orders.standing import WaitsFor
 from application.ports.webhook_store import DeliveryFilter
 from application.webhooks.unsent import Unsent
+from domain.errors import UnknownOrder
 from domain.ids import OrderId
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, LIFE, MAY_BE_PAID, OrderStatus
 from entrypoints.http.console.kit import Kit
 from entrypoints.http.console.pages import see_other
-from entrypoints.http.console.parts import Part
+from entrypoints.http.console.parts import QUERY_TIMEOUT, Part
 from entrypoints.http.console.requests import address, form, whole_number
 from entrypoints.http.ids import order_id_of
 from entrypoints.http.replies import Reply
@@ -121,13 +122,13 @@ class _Screen:
     async def show(self, by: Principal, order_id: str) -> Reply:
         id_ = order_id_of(order_id)
         use, ask = self._kit.use_cases, self._kit.parts.ask
-        explained = await use.explain_order(by, id_)
-        order = explained.order
-        payments, messages, (deliveries, unsent) = await asyncio.gather(
-            ask("payments of an order", self._payments(by, order)),
-            ask("messages of an order", self._messages(by, order)),
+        explained, payments, messages, (deliveries, unsent) = await asyncio.gather(
+            use.explain_order(by, id_, patience=QUERY_TIMEOUT),
+            ask("payments of an order", self._payments(by, id_)),
+            ask("messages of an order", self._messages(by, id_)),
             self._webhooks(by, id_),
         )
+        order = explained.order
         acts = [act for act in _acts(order, explained.standing.waits_for) if act.needs in by.scopes]
         return self._kit.pages.page(
             "order.html",
@@ -158,18 +159,17 @@ class _Screen:
             ask("receivers of an order", use.see_unsent(by, id_)),
         )
 
-    async def _payments(self, by: Principal, order: Order) -> Sequence[Any]:
-        if order.deleted:
-            return []
+    async def _payments(self, by: Principal, id_: OrderId) -> Sequence[Any]:
         try:
-            return [*(await self._kit.use_cases.expand_order(by, order.id)).payments.values()]
-        except NotYetRecorded:
+            return [*(await self._kit.use_cases.expand_order(by, id_)).payments.values()]
+        except (NotYetRecorded, UnknownOrder):
             return []
 
-    async def _messages(self, by: Principal, order: Order) -> Sequence[Any]:
-        if order.deleted:
+    async def _messages(self, by: Principal, id_: OrderId) -> Sequence[Any]:
+        try:
+            found: Sequence[Any] = await self._kit.use_cases.list_messages(by, order_id=id_, before=None, limit=_MOST)
+        except UnknownOrder:
             return []
-        found: Sequence[Any] = await self._kit.use_cases.list_messages(by, order_id=order.id, before=None, limit=_MOST)
         return found
 
     async def pay(self, by: Principal, order_id: str) -> Reply:
