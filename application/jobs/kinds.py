@@ -53,7 +53,7 @@ async def hold(tx: Transaction, job: Job) -> None:
     some seconds later.
     """
     found = (await tx.jobs.get_many({job.id}, lock=True)).get(job.id)
-    if found is None or not found.is_in_hand(job.attempts):
+    if found is None or not found.is_in_hand(job):
         raise AttemptEnded(f"job {job.id} was cancelled, or another worker has it")
 
 

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf
@@ -7,7 +8,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from application.errors import Trouble
+from application.errors import OutcomeUnknown, Trouble
 from application.execution.repeated_look import RepeatedLook
 from application.jobs.kinds import SHORT_KINDS, AttemptEnded, JobHandler, Progress
 from application.ports.persistence import UnitOfWork
@@ -53,7 +54,8 @@ class RunJobs:
     """Claim jobs that are due, run them, and record what came of them.
 
     An attempt that has ended while the database is away is recorded when it is back. If another worker has begun the
-    job by then, because the lease was over, that does not count as a failure of the job.
+    job by then, because the lease was over, that does not count as a failure of the job. Nor does an attempt of which
+    nobody knows whether it has begun, since its commit was not answered: it is given back.
 
     `limit` is how many run at once. Exports and imports may take hours. They leave two places, or none if there is one
     alone, to jobs that are short.
@@ -64,6 +66,8 @@ class RunJobs:
     _limit: int = field(default=8, kw_only=True)
     # With their jobs, in the sequence in which they began: a set of tasks has another one in each process.
     _running: dict[asyncio.Task[Ended], Job] = field(factory=dict, init=False)
+    # Attempts that may have begun, and that nobody works on.
+    _doubtful: list[Job] = field(factory=list, init=False)
     # By the clock of the database. A look at short kinds alone sees nothing of the others.
     _look: RepeatedLook = field(factory=RepeatedLook, init=False)
     _look_for_short: RepeatedLook = field(factory=RepeatedLook, init=False)
@@ -74,6 +78,7 @@ class RunJobs:
 
     async def __call__(self) -> Sequence[Ended]:
         """Begin what is due, as far as there is room. Return the attempts that have ended. Raise `Trouble`."""
+        await self._give_back()
         long = sum(job.kind not in SHORT_KINDS for job in self._running.values())
         room = self._limit - len(self._running)
         room_for_any = min(room, max(1, self._limit - _KEPT_FOR_SHORT) - long)
@@ -85,12 +90,19 @@ class RunJobs:
 
     async def run(self, id_: JobId) -> Ended | None:
         """Begin this job now, and run it to the end of the attempt. None: it has ended, or a worker has it."""
-        async with self._unit_of_work() as tx:
-            job, now = (await tx.jobs.get_many({id_}, lock=True)).get(id_), await tx.jobs.now()
-            if job is None or not job.is_due(now):
-                return None
-            job.begin(at=now)
-            await tx.jobs.save_many([job])
+        job: Job | None = None
+        try:
+            async with self._unit_of_work() as tx:
+                job, now = (await tx.jobs.get_many({id_}, lock=True)).get(id_), await tx.jobs.now()
+                if job is None or not job.is_due(now):
+                    return None
+                job.begin(at=now)
+                await tx.jobs.save_many([job])
+        except OutcomeUnknown:
+            self._doubtful += [] if job is None else [job]
+            with suppress(Trouble):
+                await self._give_back()
+            raise
         return await self._run(job, patience=_A_PERSON_WAITS) if job.status is JobStatus.EXECUTING else None
 
     async def stop(self) -> None:
@@ -100,6 +112,14 @@ class RunJobs:
         if self._running:
             await asyncio.wait(self._running)
         self._running.clear()
+        with suppress(Trouble):
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        while self._doubtful:
+            # As one that was cut off: its lease may have been over before it could be given back.
+            await self._change(JobAttempt(self._doubtful[-1], is_cut_off=True), _released)
+            self._doubtful.pop()
 
     async def _claim(self, room: int, *, kinds: Collection[str] | None = None) -> list[Job]:
         if room <= 0:
@@ -107,15 +127,20 @@ class RunJobs:
         look = self._look if kinds is None else self._look_for_short
         # After an outage, their leases may be over. They go on, and are not begun a second time.
         in_hand = {job.id for job in self._running.values()}
-        async with self._unit_of_work() as tx:
-            now = await tx.jobs.now()
-            since = look.begin(now, whole_every=_LOOK_AT_ALL)
-            due = await tx.jobs.due(now, since=since, kinds=kinds, limit=room + len(in_hand))
-            found = [job for job in due.jobs if job.id not in in_hand][:room]
-            left = [job.available_at for job in due.jobs if job not in found]
-            for job in found:
-                job.begin(at=now)
-            await tx.jobs.save_many(found)
+        found: list[Job] = []
+        try:
+            async with self._unit_of_work() as tx:
+                now = await tx.jobs.now()
+                since = look.begin(now, whole_every=_LOOK_AT_ALL)
+                due = await tx.jobs.due(now, since=since, kinds=kinds, limit=room + len(in_hand))
+                found = [job for job in due.jobs if job.id not in in_hand][:room]
+                left = [job.available_at for job in due.jobs if job not in found]
+                for job in found:
+                    job.begin(at=now)
+                await tx.jobs.save_many(found)
+        except OutcomeUnknown:
+            self._doubtful += found
+            raise
         look.end(now, since, nothing_before=min([due.others_since, *left]))
         # A crash from here on is safe: the lease ends, and another worker takes the job.
         return [job for job in found if job.status is JobStatus.EXECUTING]
@@ -200,10 +225,10 @@ class RunJobs:
                 found = (await tx.jobs.get_many({attempt.job.id}, lock=True)).get(attempt.job.id)
                 if found is None:
                     return None
-                now, number = await tx.jobs.now(), attempt.job.attempts
+                now = await tx.jobs.now()
                 if attempt.is_cut_off:
-                    found.take_back_failure(number, at=now)
-                goes_on = found.is_in_hand(number)
+                    found.take_back_failure(attempt.job.attempts, at=now)
+                goes_on = found.is_in_hand(attempt.job)
                 if goes_on:
                     change(found, now)
                 if goes_on or attempt.is_cut_off:

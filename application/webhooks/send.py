@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from application.errors import BrokenRow, LaterRelease, Trouble
+from application.errors import BrokenRow, LaterRelease, OutcomeUnknown, Trouble
 from application.execution.batching import Batched
 from application.ports.environment import Clock, Elapsed
 from application.ports.feed import FED_TYPES, FeedBounds, FeedItem, FeedRange, Position, types_among
@@ -61,6 +61,8 @@ class SendWebhooks:
     # By the endpoint, in the sequence in which they began.
     _running: dict[EndpointId, asyncio.Task[Ended]] = field(factory=dict, init=False)
     _suspects: set[EndpointId] = field(factory=set, init=False)
+    # They may be leased by this sender, which has begun no round of them.
+    _doubtful: list[Progress] = field(factory=list, init=False)
     _ended: list[Ended] = field(factory=list, init=False)
     _woken: asyncio.Event = field(factory=asyncio.Event, init=False)
     _has_begun: bool = field(default=False, init=False)
@@ -132,24 +134,39 @@ class SendWebhooks:
             False: self._at_once - (len(self._running) - len(self._suspects)),
             True: self._suspects_at_once - len(self._suspects),
         }
-        if self._is_stopping or not await self._anything_to_do(rooms):
+        if self._is_stopping or not (self._doubtful or await self._anything_to_do(rooms)):
             return []
-        async with self._unit_of_work() as tx:
-            now, newest = await tx.jobs.now(), (await tx.feed.bounds()).newest
-            taken: list[Progress] = []
-            for suspect, room in rooms.items():
-                if room > 0:
-                    taken += await tx.webhook_progress.waiting(
-                        now, newest=newest, suspect=suspect, limit=room, lock=True
-                    )
-            for progress in taken:
-                progress.take(self._sender, at=now)
-            await tx.webhook_progress.save_many(taken)
-            plans, failed = await _plans(tx, taken, now)
+        taken: list[Progress] = []
+        try:
+            async with self._unit_of_work() as tx:
+                await self._give_back(tx)
+                now, newest = await tx.jobs.now(), (await tx.feed.bounds()).newest
+                for suspect, room in rooms.items():
+                    if room > 0:
+                        taken += await tx.webhook_progress.waiting(
+                            now, newest=newest, suspect=suspect, limit=room, lock=True
+                        )
+                for progress in taken:
+                    progress.take(self._sender, at=now)
+                await tx.webhook_progress.save_many(taken)
+                plans, failed = await _plans(tx, taken, now)
+        except OutcomeUnknown:
+            self._doubtful += taken
+            raise
+        self._doubtful.clear()
         # Those that failed are tried again when their lease ends.
         self._ended += failed
         # A crash from here on is safe: the lease ends, and another sender begins the round anew.
         return [Round(made, self._sender, now) for made in plans]
+
+    async def _give_back(self, tx: Transaction) -> None:
+        """Take back a lease that the database may have written, although it did not answer."""
+        found = await tx.webhook_progress.get_many({each.endpoint_id for each in self._doubtful}, lock=True)
+        for each in self._doubtful:
+            progress = found.get(each.endpoint_id)
+            if progress is not None and each.served_at and progress.is_held(self._sender, each.served_at):
+                progress.give_back()
+        await tx.webhook_progress.save_many(list(found.values()))
 
     async def _anything_to_do(self, rooms: Mapping[bool, int]) -> bool:
         """Look without a lock: most looks find nothing."""

@@ -106,9 +106,15 @@ class Job:
         self.done, self.total = 0, None
         self.started_at, self.leased_until = at, at + LEASE
 
-    def is_in_hand(self, attempt: int) -> bool:
-        """Whether this attempt is the one that goes on."""
-        return self.status is JobStatus.EXECUTING and self.attempts == attempt
+    def is_in_hand(self, begun: "Job") -> bool:
+        """Whether the attempt that began with this is the one that goes on.
+
+        Two attempts have the same number if the beginning of one was rolled back. They began at different times.
+        """
+        return self.status is JobStatus.EXECUTING and (self.attempts, self.started_at) == (
+            begun.attempts,
+            begun.started_at,
+        )
 
     def take_back_failure(self, attempt: int, *, at: datetime) -> None:
         """Count one failure less, if it was counted because the worker of that attempt was taken to be gone.

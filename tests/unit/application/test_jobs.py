@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from application.access.principal import SYSTEM, Forbidden, Principal
 from application.access.scopes import ALL_SCOPES, Scope
 from application.assembly.jobs import JOB_NEEDS
-from application.errors import Aborted, Trouble, Unavailable
+from application.errors import Aborted, OutcomeUnknown, Trouble, Unavailable
 from application.jobs import run_jobs as module
 from application.jobs.change_job import CancelJob, RetryJob
 from application.jobs.kinds import (
@@ -329,6 +329,59 @@ async def test_a_job_that_holds_up_its_worker_some_time_after_an_outage_has_fail
     worker.handler.goes_on.set()
     assert [ended.job for ended in await jobs.run(worker.worker)] == [None]
     assert (await jobs.now(job)).failures == 1
+    await other.worker.stop()
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("lease_ends", [True, False])
+async def test_a_beginning_that_the_database_did_not_answer_is_not_the_fault_of_the_job(
+    jobs: Jobs, *, committed: bool, lease_ends: bool
+) -> None:
+    """Nobody works on such an attempt, so the worker gives it back, also after others had a go at it."""
+    database = UnsteadyUnitOfWork(jobs.shop.unit_of_work)
+    worker = RunJobs(database, {"test": jobs.handler})
+    job = await jobs.add()
+    for number in range(2 * MAX_FAILURES):
+        database.to_come.append(Fails(OutcomeUnknown("no answer"), committed=committed))
+        with pytest.raises(OutcomeUnknown):
+            await (worker() if number % 2 else worker.run(job.id))
+        if lease_ends:
+            jobs.shop.clock.forward(LEASE)
+        assert (await jobs.now(job)).failures == 0
+    assert jobs.handler.seen == []
+    await jobs.run(worker)
+    done = await jobs.now(job)
+    assert (done.status, done.failures, jobs.handler.seen) == (JobStatus.COMPLETED, 0, [job.id])
+
+
+async def test_what_another_worker_began_is_not_given_back_with_a_beginning_that_was_rolled_back(jobs: Jobs) -> None:
+    """Both attempts have the same number."""
+    database = UnsteadyUnitOfWork(jobs.shop.unit_of_work)
+    worker, other = RunJobs(database, {"test": jobs.handler}), CutOff(jobs)
+    job = await jobs.add()
+    database.to_come.append(Fails(OutcomeUnknown("no answer")))
+    with pytest.raises(OutcomeUnknown):
+        await worker()
+    jobs.shop.clock.forward(SECOND)
+    await other.begin()
+    assert await worker() == []
+    other.handler.goes_on.set()
+    [ended] = await jobs.run(other.worker)
+    assert (ended.id, (await jobs.now(job)).status, jobs.handler.seen) == (job.id, JobStatus.COMPLETED, [])
+
+
+async def test_a_job_that_another_worker_took_over_after_such_a_beginning_has_not_failed(jobs: Jobs) -> None:
+    database = UnsteadyUnitOfWork(jobs.shop.unit_of_work)
+    worker, other = RunJobs(database, {"test": jobs.handler}), CutOff(jobs)
+    job = await jobs.add()
+    database.to_come.append(Fails(OutcomeUnknown("no answer"), committed=True))
+    with pytest.raises(OutcomeUnknown):
+        await worker()
+    jobs.shop.clock.forward(LEASE)
+    await other.begin()
+    assert (await jobs.now(job)).failures == 1
+    await worker()
+    assert (await jobs.now(job)).failures == 0
     await other.worker.stop()
 
 

@@ -12,7 +12,7 @@ from adapters.codecs.standard_webhooks import SigningKey
 from adapters.memory.repositories.webhooks import MemoryWebhookEndpoints
 from adapters.memory.webhooks import Answer
 from application.access.principal import SYSTEM
-from application.errors import Aborted, BrokenRow
+from application.errors import Aborted, BrokenRow, OutcomeUnknown
 from application.execution.idempotency import Keyed, KeyReused
 from application.jobs.kinds import Progress
 from application.ports.feed import FED_TYPES
@@ -412,6 +412,55 @@ async def test_a_recovery_tells_what_it_sends_again_and_what_waits_in_its_turn(w
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 60
 
 
+@pytest.mark.parametrize("seen_to", ["another address", "other headers", "a ping", "a recovery"])
+async def test_a_receiver_that_a_person_has_seen_to_is_not_disabled_for_what_was_before(
+    webhooks: Webhooks, seen_to: str
+) -> None:
+    """A single failure afterwards, as of a receiver that is still being set up, says nothing of the days before."""
+    id_, shop = await webhooks.add(), webhooks.shop
+    await _fail_for_days(webhooks, id_)
+    use = shop.use_cases
+    if seen_to == "another address":
+        await use.change_endpoint(SYSTEM, id_, {"url": OTHER})
+    elif seen_to == "other headers":
+        await use.change_endpoint(SYSTEM, id_, {"headers": {"authorization": "the right one"}})
+    elif seen_to == "a ping":
+        del webhooks.answers[URL]
+        assert (await use.test_endpoint(SYSTEM, id_)).failure is None
+    else:
+        await use.start_recovery(SYSTEM, RecoverRequest(endpoint_id=id_, since=NOW))
+    webhooks.answers[URL] = webhooks.answers[OTHER] = lambda _: BROKEN
+    sent = len(webhooks.received()) + len(webhooks.received(OTHER))
+    await webhooks.orders()
+    await webhooks.send()
+    assert len(webhooks.received()) + len(webhooks.received(OTHER)) > sent
+    assert (await webhooks.endpoint(id_)).is_served
+    assert webhooks.progress(id_).failing_since == shop.clock()
+    # It is disabled still if nothing but failures follows.
+    await webhooks.orders(3)
+    await webhooks.pass_time(FAILING_FOR + HOUR, step=HOUR / 2)
+    assert (await webhooks.endpoint(id_)).disabled is Disabled.FAILING
+
+
+async def test_the_time_in_which_the_shop_was_closed_is_no_time_of_failures(webhooks: Webhooks) -> None:
+    id_ = await webhooks.add()
+    await _fail_for_days(webhooks, id_, timedelta(hours=30))
+    webhooks.shop.clock.forward(FAILING_FOR)
+    await webhooks.orders()
+    await webhooks.send()
+    assert (await webhooks.endpoint(id_)).is_served
+
+
+async def _fail_for_days(webhooks: Webhooks, id_: EndpointId, span: timedelta = FAILING_FOR - HOUR) -> None:
+    webhooks.answers[URL] = lambda _: BROKEN
+    await webhooks.orders(10)
+    await webhooks.send()
+    await webhooks.pass_time(span, step=HOUR / 2)
+    webhooks.shop.clock.forward(HOUR)
+    assert webhooks.progress(id_).failures >= FAILURES_TO_DISABLE
+    assert (await webhooks.endpoint(id_)).is_served
+
+
 async def test_an_endpoint_is_sent_no_more_than_its_rate(webhooks: Webhooks) -> None:
     await webhooks.add(rate_per_s=3)
     await webhooks.orders(5)
@@ -510,6 +559,26 @@ async def test_a_sender_that_was_frozen_past_its_lease_records_nothing(webhooks:
     await webhooks.send(frozen)
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 4
     assert webhooks.progress(id_).failures == 0
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_an_endpoint_whose_round_may_have_begun_does_not_wait_for_the_end_of_the_lease(
+    webhooks: Webhooks, *, committed: bool
+) -> None:
+    """Nobody sends what the database did not answer for."""
+    shop = webhooks.shop
+    id_ = await webhooks.add()
+    await webhooks.orders()
+    await webhooks.sender()
+    await webhooks.send()
+    await webhooks.orders()
+    shop.unsteady.to_come.append(Trouble(OutcomeUnknown("no answer"), committed=committed))
+    with pytest.raises(OutcomeUnknown):
+        await webhooks.sender()
+    assert (webhooks.progress(id_).leased_until is not None) is committed
+    await webhooks.send()
+    assert set(statuses(await webhooks.deliveries(id_))) == {"DELIVERED"}
+    assert webhooks.progress(id_).position == webhooks.progress(id_).passed == 8
 
 
 async def test_two_senders_do_not_send_the_same(webhooks: Webhooks) -> None:
