@@ -14,7 +14,7 @@ async def locked(tx: Transaction, id_: EndpointId) -> Endpoint:
 
 
 async def end_rest(tx: Transaction, id_: EndpointId) -> None:
-    """Let the next round try at once."""
+    """Let the next round try at once, and count from then on for how long the receiver fails."""
     found = await tx.webhook_progress.get_many({id_}, lock=True)
     for progress in found.values():
         progress.end_rest()

@@ -124,7 +124,7 @@ class ChangeEndpoint:
     """Change what is named in `changes`. Raise `UnknownEndpoint` or `InvalidEndpoint`.
 
     Events that the endpoint was not sent yet are chosen by what it wants when their turn comes. With another URL, or
-    with other headers, a rest is over: it was that of what answered before.
+    with other headers, a rest is over, and the time of nothing but failures: they were those of what answered before.
     """
 
     _unit_of_work: UnitOfWork

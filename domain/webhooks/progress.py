@@ -117,15 +117,21 @@ class Progress:
     def fail(self, *, at: datetime) -> None:
         """Count a failure. After some in a row the endpoint is given a rest, each time a longer one."""
         self.failures += 1
-        if self.failing_since is None or self.failing_since > at:
+        since, rested_until = self.failing_since, self.rests_until
+        # Of the time in which nothing was sent, because the shop was closed or had nothing to send, nothing is known.
+        was_left = rested_until is not None and at - rested_until > LONGEST_PAUSE
+        if since is None or since > at or was_left:
             self.failing_since = at
         if self.failures >= FAILURES_TO_PAUSE and not self.rests_at(at):
             self.rests += 1
             self.rests_until = at + rest_after(self.rests)
 
     def end_rest(self) -> None:
-        """Let the next round try at once. What has failed stays counted: one delivery finds out how the receiver is."""
-        self.rests_until = None
+        """Let the next round try at once, since a person sees to the receiver.
+
+        The time for which it has failed begins anew. What has failed stays counted: one delivery finds out how it is.
+        """
+        self.rests_until = self.failing_since = None
 
     def has_failed_for_too_long(self, at: datetime) -> bool:
         since = self.failing_since
