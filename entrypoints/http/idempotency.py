@@ -26,6 +26,8 @@ from entrypoints.http.replies import Reply, reply
 
 REPLAYED: Final = "Idempotent-Replayed"
 
+# Where clients of some other systems send the key.
+_MEMBER: Final = "idempotency_key"
 _KEY: Final = re.compile(r"[ -~]{1,255}")
 _RULE: Final = "it is 1 to 255 printable ASCII characters"
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=plain, order="deterministic")
@@ -35,10 +37,7 @@ T = TypeVar("T")
 
 
 async def keyed(call: C, *, scope: str, in_the_body: str | None = None) -> C | Keyed[C]:
-    """Return the call under the client's key, or the call alone if there is none. Raise `InvalidRequest`.
-
-    Clients of some other systems send the key in the body.
-    """
+    """Return the call under the client's key, or the call alone if there is none. Raise `InvalidRequest`."""
     key = key_in(request.headers)
     if in_the_body is not None:
         key = _same_key(key, in_the_body)
@@ -61,18 +60,20 @@ def key_in(headers: Headers) -> str | None:
 
 def _same_key(in_the_header: str | None, in_the_body: str) -> str:
     if _KEY.fullmatch(in_the_body) is None:
-        raise InvalidRequest(in_body("idempotency_key", _RULE))
+        raise InvalidRequest(in_body(_MEMBER, _RULE))
     if in_the_header not in {None, in_the_body}:
-        raise InvalidRequest(
-            in_body("idempotency_key", "it is another one than in the header: send one key", "repeated")
-        )
+        raise InvalidRequest(in_body(_MEMBER, "it is another one than in the header: send one key", "repeated"))
     return in_the_body
 
 
 def _fingerprint(body: bytes) -> str:
-    """Hash the request. Equal requests have equal hashes in every release, however their JSON is formatted."""
-    content = _ENCODER.encode(msgspec.json.decode(body.strip() or b"{}"))
-    return sha256(f"{request.method} {request.path}\n".encode() + content).hexdigest()
+    """Hash the request. Equal requests have equal hashes in every release, however their JSON is formatted.
+
+    It is the same request whether its key stands in the header or in the body.
+    """
+    content = msgspec.json.decode(body.strip() or b"{}")
+    content.pop(_MEMBER, None)
+    return sha256(f"{request.method} {request.path}\n".encode() + _ENCODER.encode(content)).hexdigest()
 
 
 class RefusedBefore(Exception):

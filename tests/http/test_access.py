@@ -9,6 +9,7 @@ from quart import Quart, Request
 from application.access.principal import Principal, Unauthenticated
 from application.access.scopes import ALL_SCOPES, CUSTOMER_SCOPES, Scope
 from domain.ids import UserId
+from entrypoints.http.routes.metrics import TEXT, metrics_routes
 from entrypoints.http.routes.route import Open, Route
 from tests.http.browser import Browser, app_over
 from tests.unit.shop import Shop
@@ -53,7 +54,7 @@ def app_for(shop: Shop, by: Principal | None) -> Any:
             raise Unauthenticated("send a key")
         return by
 
-    return app_over(shop.use_cases, authenticate=authenticate)
+    return app_over(shop.use_cases, authenticate=authenticate, metrics=metrics_routes(lambda: b"", TEXT))
 
 
 ROUTES: dict[str, Route] = app_for(Shop(), None).routes
@@ -68,6 +69,8 @@ def address(route: Route, order_id: str = NOWHERE) -> str:
         "<job_id>": NOWHERE,
         "<key_id>": "0123456789ab",
         "<letter_id>": "1",
+        "<endpoint_id>": NOWHERE,
+        "<delivery_id>": f"{NOWHERE}.1",
         "<code>": "overloaded",
     }
     path = reduce(lambda path, name: path.replace(*name), named.items(), route.path)
@@ -75,10 +78,15 @@ def address(route: Route, order_id: str = NOWHERE) -> str:
     return f"{path}?after=x" if path.endswith("/stream") else path
 
 
+def body_for(route: Route) -> bytes:
+    if route.method not in {"POST", "PATCH", "PUT"}:
+        return b""
+    return next((body for end, body in (OF_OTHERS | BODIES).items() if route.path.endswith(end)), b"{}")
+
+
 async def ask(app: Quart, route: Route, order_id: str = NOWHERE) -> Any:
-    body = next((body for end, body in (OF_OTHERS | BODIES).items() if route.path.endswith(end)), b"{}")
-    sent = body if route.method in {"POST", "PATCH", "PUT"} else b""
-    return await Browser(app).send(route.method, address(route, order_id), sent, more=[("Request-Id", "asked")])
+    path, body = address(route, order_id), body_for(route)
+    return await Browser(app).send(route.method, path, body, more=[("Request-Id", "asked")])
 
 
 def code_of(route: Route, answer: Any) -> str:

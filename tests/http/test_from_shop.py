@@ -144,6 +144,22 @@ async def test_a_key_in_the_header_or_in_the_body_charges_once(curl: Curl, shop:
     assert len(shop.provider.ledger) == 2
 
 
+async def test_it_is_the_same_request_wherever_its_key_stands(browser: Browser, curl: Curl, shop: Shop) -> None:
+    order: dict[str, object] = {"user_id": 1, "items": [{"product_id": await added(curl), "quantity": 1}]}
+    header, member = [("X-Idempotency-Key", "monday")], {"idempotency_key": "monday"}
+    ways = [({}, header), (member, []), (member, header), ({"idempotency_key": None}, header)]
+
+    async def answers(path: str, body: dict[str, object]) -> list[Answer]:
+        path = f"{BASE}/orders{path}"
+        return [await browser.send("POST", path, json_of(body | key), more=more) for key, more in ways]
+
+    placed = await answers("", order)
+    assert [(answer.status, answer.body) for answer in placed] == [(201, placed[0].body)] * 4
+    async with at_work(shop):
+        paid = await answers(f"/{placed[0].body['order_id']}/pay", {})
+    assert [(answer.status, answer.body["status"]) for answer in paid] == [(200, "PAID")] * 4
+
+
 async def test_a_key_that_was_used_for_another_request_is_refused(browser: Browser, curl: Curl) -> None:
     product = await added(curl)
     body = {"user_id": 1, "items": [{"product_id": product, "quantity": 1}], "idempotency_key": "monday"}

@@ -52,7 +52,7 @@ def _at(service: Service, example: str) -> str:
 
 def _printed(command: list[str]) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=480, check=False)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
 

@@ -1,7 +1,8 @@
 """The client for asyncio. Each of its methods is one of `Client` as well."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from holdfast_client.models import (
     Product,
 )
 from holdfast_client.retries import Retries, no_answer
+from holdfast_client.streaming import Streams
 
 T = TypeVar("T")
 
@@ -51,6 +53,7 @@ class AsyncClient(AsyncOrderMethods, AsyncBulkMethods, AsyncWebhookMethods):
         self._http = httpx.AsyncClient(
             base_url=base_url, headers=headers(api_key), timeout=timeout, transport=transport
         )
+        self._streams = Streams(self._http)
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,6 +62,7 @@ class AsyncClient(AsyncOrderMethods, AsyncBulkMethods, AsyncWebhookMethods):
         await self.close()
 
     async def close(self) -> None:
+        await self._streams.close()
         await self._http.aclose()
 
     async def product(self, product_id: int) -> Product:
@@ -145,7 +149,7 @@ class AsyncClient(AsyncOrderMethods, AsyncBulkMethods, AsyncWebhookMethods):
         download, failed = Downloading(path), 0
         while not download.is_done:
             try:
-                async with self._http.stream("GET", download.path, headers=download.headers()) as response:
+                async with self._streams.get(download.path, headers=download.headers()) as response:
                     if not response.is_success:
                         await response.aread()
                         raise error_of(response)
@@ -213,17 +217,18 @@ class AsyncClient(AsyncOrderMethods, AsyncBulkMethods, AsyncWebhookMethods):
         following = Following(begin, types, order_id)
         while True:
             if following.streams:
-                async for event in self._stream(following):
-                    yield event
+                async with aclosing(self._stream(following)) as events:
+                    async for event in events:
+                        yield event
             else:
                 for event in following.take_page(await self._send(following.page())):
                     yield event
 
-    async def _stream(self, following: Following) -> AsyncIterator[Event]:
+    async def _stream(self, following: Following) -> AsyncGenerator[Event, None]:
         parameters = following.begin_stream()
         with_quiet = httpx.Timeout(self._timeout, read=QUIET)
         try:
-            async with self._http.stream("GET", STREAM, params=parameters, timeout=with_quiet) as response:
+            async with self._streams.get(STREAM, params=parameters, timeout=with_quiet) as response:
                 if not is_stream(response):
                     return
                 async for line in response.aiter_lines():
