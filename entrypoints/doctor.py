@@ -178,6 +178,20 @@ async def unconsumed_queues(settings: Settings) -> list[str]:
     ]
 
 
+async def cache_warnings(settings: Settings) -> list[str]:
+    """What Redis may lose that is kept nowhere else. Never raise."""
+    if not settings.redis_url:
+        return []
+    from adapters.redis.health import eviction_problem  # noqa: PLC0415 - imported only where Redis is
+
+    try:
+        problem = await eviction_problem(settings.redis_url)
+    except Unavailable:
+        # `examine` says so.
+        return []
+    return [] if problem is None else [problem]
+
+
 async def broker_warnings(settings: Settings) -> list[str]:
     """What RabbitMQ will soon lack. Never raise."""
     if not settings.amqp_management_url:

@@ -1,8 +1,9 @@
 import asyncio
 import errno
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -19,6 +20,8 @@ _OTHER_MODES: Final = {
     "cluster": "is a node of Redis Cluster, which Holdfast can't use: name a single server in REDIS_URL. Caches need no"
     " failover",
 }
+# With these, a Redis that is full drops nothing, or what would end soon.
+_KEEPING: Final = ("noeviction", "volatile-ttl")
 
 
 async def server_version(url: str) -> str:
@@ -26,6 +29,28 @@ async def server_version(url: str) -> str:
 
     Raise `Unavailable`. Its message says what is wrong and what to do, and never contains the password.
     """
+    at, info = await _ask(url, "server")
+    if (mode := info.get("redis_mode")) in _OTHER_MODES:
+        raise Unavailable(f"Redis at {at} {_OTHER_MODES[mode]}")
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info.get('redis_version', 'of an unknown version')}"
+
+
+async def eviction_problem(url: str) -> str | None:
+    """Return what a full Redis would drop that is kept nowhere else, and what to do. Raise `Unavailable`."""
+    _, info = await _ask(url, "memory")
+    policy = info.get("maxmemory_policy", _KEEPING[0])
+    if policy in _KEEPING or not info.get("maxmemory"):
+        return None
+    return (
+        f"Redis has maxmemory-policy {policy}: when it is full, it may drop carts, and accepted orders that are not"
+        " recorded yet, which nobody could look up then. Take volatile-ttl, which drops first what would soon end"
+    )
+
+
+async def _ask(url: str, section: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the address, and what the server says of itself."""
     try:
         connector(url)
     except ValueError:
@@ -34,7 +59,7 @@ async def server_version(url: str) -> str:
     at = _address(redis)
     try:
         async with asyncio.timeout(_SECONDS):
-            info = await redis.info("server")
+            return at, await redis.info(section)
     except TimeoutError:
         raise Unavailable(
             f"Redis at {at} gave no answer in {_SECONDS:g} s: is it overloaded, or behind a firewall?"
@@ -45,11 +70,6 @@ async def server_version(url: str) -> str:
         with suppress(Exception):
             async with asyncio.timeout(1):
                 await redis.aclose()
-    if (mode := info.get("redis_mode")) in _OTHER_MODES:
-        raise Unavailable(f"Redis at {at} {_OTHER_MODES[mode]}")
-    if "valkey_version" in info:
-        return f"Valkey {info['valkey_version']}"
-    return f"Redis {info.get('redis_version', 'of an unknown version')}"
 
 
 def _address(redis: Redis) -> str:

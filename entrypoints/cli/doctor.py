@@ -20,7 +20,14 @@ def doctor(*, data: Data = None) -> None:
         "broker": settings.amqp_url,
     }
 
-    from entrypoints.doctor import broker_warnings, examine, queue_problems, unconsumed_queues, warnings
+    from entrypoints.doctor import (
+        broker_warnings,
+        cache_warnings,
+        examine,
+        queue_problems,
+        unconsumed_queues,
+        warnings,
+    )
     from entrypoints.identity_provider import provider_problem
 
     async def work(engine: "AsyncEngine") -> None:
@@ -38,6 +45,7 @@ def doctor(*, data: Data = None) -> None:
             tell(f"tokens    FAILS  {unknown}")
         for warning in [
             *await warnings(settings, engine),
+            *await cache_warnings(settings),
             *await unconsumed_queues(settings),
             *await broker_warnings(settings),
         ]:

@@ -6,10 +6,19 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from redis.asyncio import Redis
 
+from adapters.redis.carts import RedisCarts
+from adapters.redis.client import open_redis
 from adapters.redis.health import server_version
+from adapters.redis.recent_orders import RedisRecentOrders
 from application.errors import Unavailable
+from domain.cart import Cart, CartItem
+from domain.ids import ProductId, UserId
+from entrypoints.doctor import cache_warnings
+from entrypoints.settings import Settings
+from tests.integration.test_compose import SERVICES
 from tests.servers import Process, RedisServer, free_port, plain_environment
 from tests.servers.packages import find_redis
+from tests.unit.builders import an_order, euros
 
 
 async def test_the_server_says_what_it_is(redis_url: str) -> None:
@@ -82,3 +91,50 @@ async def test_a_sentinel_is_called_what_it_is(own_redis: RedisServer, tmp_path:
 def _is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+# That of compose.yaml, which is full much earlier.
+_COMPOSE = ["4mb" if each == "256mb" else each for each in SERVICES["redis"]["command"][1:]]
+
+
+async def test_a_full_redis_keeps_carts_and_accepted_orders(server_programs: None) -> None:
+    """As compose.yaml sets it up: what is kept nowhere else is not dropped for what was read a moment ago."""
+    with RedisServer(options=_COMPOSE) as server:
+        async with open_redis(server.url, timeout=60) as redis, Redis.from_url(server.url) as raw:
+            recent, carts = RedisRecentOrders(redis, ttl=600), RedisCarts(redis)
+            accepted = [an_order(number=number) for number in range(1, 21)]
+            await recent.put_accepted(accepted)
+            pens = CartItem(product_id=ProductId(1), quantity=2, unit_price=euros(1250))
+            cart = await carts.change(UserId(1), lambda _: Cart(items=(pens,)))
+            number = 1000
+            while (await raw.info("stats"))["evicted_keys"] < 1000:
+                await recent.put_many([an_order(number=number + more) for more in range(100)])
+                number += 100
+            assert await recent.get_accepted([order.id for order in accepted]) == {each.id: each for each in accepted}
+            assert await carts.get(UserId(1)) == cart
+
+
+async def test_a_policy_by_which_they_would_be_dropped_is_named(own_redis: RedisServer) -> None:
+    settings = Settings(redis_url=own_redis.url, database_url="postgresql://localhost/shop")
+    async with Redis.from_url(own_redis.url) as raw:
+        for policy in (
+            "allkeys-lru",
+            "allkeys-lfu",
+            "allkeys-random",
+            "volatile-lru",
+            "volatile-lfu",
+            "volatile-random",
+        ):
+            await raw.config_set("maxmemory-policy", policy)
+            await raw.config_set("maxmemory", "100mb")
+            [named] = await cache_warnings(settings)
+            assert f"maxmemory-policy {policy}" in named
+            # Without a limit it is never full.
+            await raw.config_set("maxmemory", 0)
+            assert await cache_warnings(settings) == []
+        await raw.config_set("maxmemory", "100mb")
+        for policy in ("noeviction", "volatile-ttl"):
+            await raw.config_set("maxmemory-policy", policy)
+            assert await cache_warnings(settings) == []
+    own_redis.stop()
+    assert await cache_warnings(settings) == []
