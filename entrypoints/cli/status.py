@@ -1,6 +1,7 @@
 """`holdfast status`: what waits, and who is at work."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from entrypoints.cli.common import Data, command_settings, tell, with_engine
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from application.ports.overview import QueueState
     from entrypoints.settings import Settings
 
 _WIDEST = 12
@@ -70,17 +72,22 @@ async def _found(settings: "Settings", engine: "AsyncEngine") -> dict[str, Any]:
     }
 
 
-async def _queues(settings: "Settings") -> list[dict[str, Any]]:
-    """Empty if the queues are in the memory of another process."""
+async def queue_states(settings: "Settings") -> "Sequence[QueueState]":
+    """Empty if the queues are in the memory of another process. Raise `Unavailable`."""
     if not settings.amqp_url:
         return []
     from adapters.rabbitmq.queue_states import open_queues
     from adapters.rabbitmq.topology import Topology
+
+    async with open_queues(settings.amqp_url, Topology(settings.namespace)) as queues:
+        return await queues.look()
+
+
+async def _queues(settings: "Settings") -> list[dict[str, Any]]:
     from application.errors import Unavailable
 
     try:
-        async with open_queues(settings.amqp_url, Topology(settings.namespace)) as queues:
-            states = await queues.look()
+        states = await queue_states(settings)
     except Unavailable as error:
         return [{"name": "all", "problem": str(error)}]
     return [

@@ -10,12 +10,14 @@ from cyclopts import Parameter
 from application.access.principal import SYSTEM
 from application.durations import in_words
 from application.orders.legs import IN_WORDS
+from domain.errors import UnknownOrder
 from domain.ids import OrderId
-from entrypoints.cli.common import Data, command_settings, say, tell, with_container
+from entrypoints.cli.common import CommandError, Data, command_settings, say, tell, with_container
 
 if TYPE_CHECKING:
     from application.orders.explain_order import Explained, Step
     from entrypoints.container import Container
+    from entrypoints.settings import Settings
 
 _WIDEST = 200
 
@@ -24,13 +26,36 @@ def why(order_id: Annotated[UUID, Parameter(help="Id of the order.")], /, *, dat
     async def work(container: "Container") -> None:
         from entrypoints.heartbeat import missing
 
-        explained = await container.use_cases().explain_order(SYSTEM, OrderId(order_id))
+        try:
+            explained = await container.use_cases().explain_order(SYSTEM, OrderId(order_id))
+        except UnknownOrder as error:
+            raise CommandError(f"{error}{await _unless_it_waits(settings)}") from None
         _print(explained)
         waits_for = explained.standing.waits_for
         if waits_for in missing(await container.heartbeats().all()):
             say(f"no {waits_for} is at work: start one with `holdfast {waits_for}`")
 
-    with_container(command_settings(data=data), work)
+    settings = command_settings(data=data)
+    with_container(settings, work)
+
+
+async def _unless_it_waits(settings: "Settings") -> str:
+    """What to say of an order that is not found: nobody can look into the intake queue."""
+    from application.errors import Unavailable
+    from application.messaging.subscriptions import INTAKE
+    from entrypoints.cli.status import queue_states
+
+    try:
+        intake = next((each for each in await queue_states(settings) if each.name == INTAKE.name), None)
+    except Unavailable as error:
+        return f" among those that are recorded. It may wait in the intake queue, which can't be asked now: {error}"
+    if intake is None or not (intake.problem or intake.ready + intake.later):
+        return ""
+    waiting = intake.problem or f"{intake.ready + intake.later} wait there"
+    return (
+        f" among those that are recorded. It may be an accepted order in the intake queue ({waiting}), into which"
+        " nobody can look: a worker records them all"
+    )
 
 
 def _print(explained: "Explained") -> None:
