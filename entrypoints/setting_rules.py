@@ -30,7 +30,7 @@ def broken_rules(values: dict[str, object], asked: set[str], written: Written) -
     return [
         *_intake(values, asked),
         *_name_sqlite_file(values, asked),
-        *_without_database(asked),
+        *_without_database(asked, written),
         *_half_a_provider(asked),
         *_never_answered(values),
         *_put_passwords(values, asked, written),
@@ -77,14 +77,16 @@ def _never_answered(values: Mapping[str, object]) -> list[str]:
     return problems
 
 
-def _without_database(asked: Collection[str]) -> list[str]:
+def _without_database(asked: Collection[str], written: Written) -> list[str]:
     """What is meant for several processes must not start on SQLite, which only one of them may use."""
     if "database_url" in asked:
         return []
+    # A URL that was made of parts is named by its host, which is what somebody has written.
+    given = ("redis_url", "amqp_host" if "amqp_host" in asked else "amqp_url")
     return [
-        f"{variable(name)}: needs a database that processes can share, and DATABASE_URL names no PostgreSQL server; set"
-        f" it, as in {DATABASE.example}, or leave out {variable(name)}"
-        for name in ("redis_url", "amqp_url")
+        f"{written(name)}: needs a database that processes can share, and DATABASE_URL names no PostgreSQL server; set"
+        f" it, as in {DATABASE.example}, or leave out {written(name)}"
+        for name in given
         if name in asked
     ]
 

@@ -34,6 +34,7 @@ from quart import Quart
 from application.access.principal import Principal
 from domain.ids import UserId
 from tests.http.browser import app_over
+from tests.http.test_access import NOWHERE
 from tests.http.test_dead_letters import set_aside
 from tests.http.test_jobs import work
 from tests.unit.builders import NOW
@@ -283,6 +284,20 @@ async def test_details_are_changed(shop: Shop, client: AsyncClient) -> None:
     await client.delete_order(order.order_id, version=changed.version)
     with pytest.raises(NotFound):
         await client.order(order.order_id)
+
+
+async def test_a_change_that_waits_for_its_order_names_its_job(
+    shop: Shop, network: Network, client: AsyncClient
+) -> None:
+    pen = await shop.sells()
+    order = await client.place_order(1, [Item(pen.id, 1)])
+    assert order.job_id is None
+    job_id, told = UUID(NOWHERE), {**order.raw, "job_id": NOWHERE}
+    network.faults += [lambda request: httpx.Response(202, json=told, request=request)] * 3
+    assert (await client.cancel(order.order_id)).job_id == job_id
+    assert (await client.pay(order.order_id)).job_id == job_id
+    assert await client.delete_order(order.order_id) == job_id
+    assert await client.delete_order(order.order_id) is None
 
 
 async def test_the_feed_is_followed_by_pages_where_no_stream_gets_through(shop: Shop, client: AsyncClient) -> None:

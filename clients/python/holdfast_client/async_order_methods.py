@@ -109,7 +109,8 @@ class AsyncOrderMethods(ABC):
         """Change details such as `metadata`, `note`, `shipping_address`. None removes one."""
         return await self._send(calls.change_order(order_id, changes, version=version))
 
-    async def delete_order(self, order_id: UUID | str, *, version: int | None = None) -> None:
+    async def delete_order(self, order_id: UUID | str, *, version: int | None = None) -> UUID | None:
+        """Delete an order that was never paid for. Return the job of it, if the order is not recorded yet."""
         return await self._send(calls.delete_order(order_id, version=version))
 
     async def history(self, order_id: UUID | str) -> Sequence[Event]:

@@ -140,8 +140,12 @@ def change_order(order_id: UUID | str, changes: Mapping[str, Any], *, version: i
     return Call("PATCH", _order(order_id), body_of(Order.of), dict(changes), headers=_only_if(version))
 
 
-def delete_order(order_id: UUID | str, *, version: int | None) -> Call[None]:
-    return Call("DELETE", _order(order_id), nothing, headers=_only_if(version))
+def delete_order(order_id: UUID | str, *, version: int | None) -> Call[UUID | None]:
+    return Call("DELETE", _order(order_id), _job_of_change, headers=_only_if(version))
+
+
+def _job_of_change(response: httpx.Response) -> UUID | None:
+    return UUID(response.json()["job_id"]) if response.status_code == httpx.codes.ACCEPTED else None
 
 
 def history(order_id: UUID | str) -> Call[Sequence[Event]]:

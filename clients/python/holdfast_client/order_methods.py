@@ -108,7 +108,8 @@ class OrderMethods(ABC):
         """Change details such as `metadata`, `note`, `shipping_address`. None removes one."""
         return self._send(calls.change_order(order_id, changes, version=version))
 
-    def delete_order(self, order_id: UUID | str, *, version: int | None = None) -> None:
+    def delete_order(self, order_id: UUID | str, *, version: int | None = None) -> UUID | None:
+        """Delete an order that was never paid for. Return the job of it, if the order is not recorded yet."""
         return self._send(calls.delete_order(order_id, version=version))
 
     def history(self, order_id: UUID | str) -> Sequence[Event]:
