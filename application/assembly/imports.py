@@ -10,7 +10,7 @@ from application.assembly.shared import Shared
 from application.catalogue.add_products import AddProducts
 from application.catalogue.adjust_stock import AdjustStock
 from application.catalogue.change_product import ChangeProduct
-from application.imports.get_import import GetImport, Import, ReadResults
+from application.imports.get_import import GetImport, Import
 from application.imports.orders import ApplyOrders
 from application.imports.products import ApplyProducts
 from application.imports.run_import import ApplyRows, RunImport
@@ -18,6 +18,7 @@ from application.imports.start_import import StartImport
 from application.imports.stock import ApplyStock
 from application.intake.place_order import PlaceOrder
 from application.jobs.add_job import StartedJob
+from application.jobs.files import ReadFile
 from application.ports.rows import NDJSON
 from domain.ids import JobId
 
@@ -35,7 +36,7 @@ def import_use_cases(shared: Shared) -> ImportUseCases:
     return ImportUseCases(
         start_import=Guarded(None, StartImport(uow, ports.row_parsers, ports.new_id, ports.now), by_shop=True),
         get_import=Guarded(None, GetImport(uow), by_shop=True),
-        read_results=Guarded(None, ReadResults(uow), by_shop=True),
+        read_results=Guarded(None, ReadFile(uow), by_shop=True),
     )
 
 

@@ -10,6 +10,7 @@ from application.access.scopes import Scope
 from application.admin.reset_shop import ResetShop
 from application.assembly.shared import Shared
 from application.execution.prune_keys import PruneKeys
+from application.jobs.files import ReadFile
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
 from application.ports.broken import BrokenJob
@@ -22,7 +23,6 @@ from application.reconciliation.run import RunReconciliation
 from application.reconciliation.start import (
     GetReconciliation,
     ListReconciliations,
-    ReadDiscrepancies,
     Reconciliation,
     RepairDiscrepancies,
     StartReconciliation,
@@ -54,7 +54,7 @@ def upkeep_use_cases(shared: Shared) -> UpkeepUseCases:
         repair_discrepancies=Guarded(needs, RepairDiscrepancies(uow, ports.new_id, now), by_shop=True),
         list_reconciliations=Guarded(needs, ListReconciliations(uow), by_shop=True),
         get_reconciliation=Guarded(needs, GetReconciliation(uow), by_shop=True),
-        read_discrepancies=Guarded(needs, ReadDiscrepancies(uow), by_shop=True),
+        read_discrepancies=Guarded(needs, ReadFile(uow), by_shop=True),
         compare_charges=CompareCharges(
             uow,
             ports.provider_ledger,

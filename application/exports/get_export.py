@@ -61,16 +61,5 @@ class GetExport:
         return Export(job, request, file)
 
 
-@frozen
-class ReadExport:
-    """Read some bytes of an export from one place on. None are left at its end, or if it was removed meanwhile."""
-
-    _unit_of_work: UnitOfWork
-
-    async def __call__(self, _: Principal, export: Export, *, at: int) -> bytes:
-        async with self._unit_of_work.reading() as tx:
-            return await tx.files.read(export.job.id, CONTENT, at=at)
-
-
 def _unknown(id_: JobId) -> UnknownExport:
     return UnknownExport(f"there is no export {id_}: it never was, or it was removed some time after it was written")

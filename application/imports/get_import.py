@@ -63,14 +63,3 @@ class GetImport:
         request = ImportRequest.of(job.arguments)
         by.expect(NEEDS[request.what])
         return Import(job, request, results)
-
-
-@frozen
-class ReadResults:
-    """Read some bytes of the results from one place on. None are left at their end, or if they are gone."""
-
-    _unit_of_work: UnitOfWork
-
-    async def __call__(self, _: Principal, results: StoredFile, *, at: int) -> bytes:
-        async with self._unit_of_work.reading() as tx:
-            return await tx.files.read(results.job_id, results.name, at=at)

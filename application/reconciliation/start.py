@@ -102,17 +102,6 @@ class GetReconciliation:
             return await _run(tx, existing((await tx.jobs.get_many({id_})).get(id_), id_))
 
 
-@frozen
-class ReadDiscrepancies:
-    """Read some bytes of what a run has found, from one place on. None are left at the end, or if they are gone."""
-
-    _unit_of_work: UnitOfWork
-
-    async def __call__(self, _: Principal, file: StoredFile, *, at: int) -> bytes:
-        async with self._unit_of_work.reading() as tx:
-            return await tx.files.read(file.job_id, file.name, at=at)
-
-
 async def _run(tx: Transaction, job: Job) -> Reconciliation:
     return Reconciliation(job, RunRequest.in_job(job.arguments), await tx.files.get(job.id, DISCREPANCIES))
 

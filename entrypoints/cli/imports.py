@@ -1,7 +1,6 @@
 """`holdfast import`: products, changes of stock or orders from a file, as `POST /imports` takes it."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Literal
@@ -9,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from entrypoints.cli.common import CommandError, Data, command_settings, say, tell, with_use_cases
+from entrypoints.ndjson import rows_in
 from entrypoints.settings import InvalidSettings
 
 if TYPE_CHECKING:
@@ -104,13 +104,10 @@ async def _report(use_cases: "UseCases", found: "Import", file: Path) -> None:
     outcomes = counts_in(found.results)["outcomes"]
     if outcomes.get(BAD):
         tell(_LINE.format("ROW", "LINE", "FIELD", "WHAT IS WRONG"))
-        rest, at = b"", 0
-        while part := await use_cases.read_results(SYSTEM, found.results, at=at):
-            at += len(part)
-            *lines, rest = (rest + part).split(b"\n")
-            for result in map(json.loads, lines):
-                for error in result.get("errors", ()):
-                    tell(_LINE.format(result["row"], result["line"], error.get("pointer", "-"), error["detail"]))
+        results = found.results
+        async for result in rows_in(lambda at: use_cases.read_results(SYSTEM, results, at=at)):
+            for error in result.get("errors", ()):
+                tell(_LINE.format(result["row"], result["line"], error.get("pointer", "-"), error["detail"]))
     counts = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in sorted(outcomes.items()))
     say(f"{file}: {counts or 'no rows'}")
     if outcomes.get(BAD):

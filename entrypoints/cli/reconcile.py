@@ -1,13 +1,13 @@
 """`holdfast reconcile`: the consistency check, and the repair of what it finds, as `POST /reconciliations` runs it."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_use_cases
+from entrypoints.ndjson import rows_in
 
 if TYPE_CHECKING:
     from application.assembly.use_cases import UseCases
@@ -75,12 +75,9 @@ async def _ended(use_cases: "UseCases", id_: "JobId") -> "Reconciliation":
 async def _findings(use_cases: "UseCases", run: "Reconciliation") -> AsyncIterator[dict[str, Any]]:
     from application.access.principal import SYSTEM
 
-    rest, at = b"", 0
-    while run.discrepancies and (part := await use_cases.read_discrepancies(SYSTEM, run.discrepancies, at=at)):
-        at += len(part)
-        *lines, rest = (rest + part).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
+    if file := run.discrepancies:
+        async for finding in rows_in(lambda at: use_cases.read_discrepancies(SYSTEM, file, at=at)):
+            yield finding
 
 
 def what_is_left(found: int, left: int, repairable: int, *, repair: bool) -> str:

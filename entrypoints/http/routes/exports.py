@@ -60,7 +60,7 @@ class _Handlers:
         return file_reply(
             export.job,
             export.file,
-            lambda at: self._use_cases.read_export(by, export, at=at),
+            lambda at: self._use_cases.read_export(by, export.file, at=at),
             name=f"{wanted.what}-{export.as_of}",
             format_=wanted.format,
             headers=[("Holdfast-Position", str(export.as_of))],

@@ -289,7 +289,7 @@ class MemoryShop:
             job = await self._use_cases.start_export(SYSTEM, ExportRequest(what="orders", format="ndjson"))
             await self._run_jobs()
             found, content = await self._use_cases.get_export(SYSTEM, job.id), b""
-            while part := await self._use_cases.read_export(SYSTEM, found, at=len(content)):
+            while part := await self._use_cases.read_export(SYSTEM, found.file, at=len(content)):
                 content += part
             return content
 

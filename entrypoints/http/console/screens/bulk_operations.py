@@ -1,7 +1,6 @@
 """Bulk operations: who has started which, how far they are, and what became of each item."""
 
 import asyncio
-import json
 from functools import partial
 from typing import Any, Final, cast
 
@@ -36,6 +35,7 @@ from entrypoints.http.refusals import InvalidRequest, in_body, in_query
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.bulk import bulk_page
 from entrypoints.http.routes.route import Route
+from entrypoints.ndjson import rows_in
 
 _LIST: Final = {"cursor": query.cursor}
 _OUTCOMES: Final = (DONE, FAILED, SKIPPED, OPEN)
@@ -149,11 +149,9 @@ class _Screens:
         found: list[dict[str, Any]] = []
         if operation.items is None:
             return found
-        at, rest = 0, b""
-        # It comes in as many parts as there were transactions.
-        while len(found) < _MOST_SHOWN and (part := await self._kit.use_cases.read_items(by, operation, at=at)):
-            at += len(part)
-            *lines, rest = (rest + part).split(b"\n")
-            results = [json.loads(line) for line in lines]
-            found += [each for each in results if outcome in {None, each["outcome"]}]
-        return found[:_MOST_SHOWN]
+        async for each in rows_in(lambda at: self._kit.use_cases.read_items(by, operation, at=at)):
+            if outcome in {None, each["outcome"]}:
+                found.append(each)
+            if len(found) == _MOST_SHOWN:
+                break
+        return found

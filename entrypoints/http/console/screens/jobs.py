@@ -100,7 +100,7 @@ class _Screen:
         return file_reply(
             export.job,
             export.file,
-            lambda at: self._kit.use_cases.read_export(by, export, at=at),
+            lambda at: self._kit.use_cases.read_export(by, export.file, at=at),
             name=f"{wanted.what}-{export.as_of}",
             format_=wanted.format,
         )

@@ -1,6 +1,5 @@
 """The consistency check: its runs, what they have found, and the repair of what is safe to repair."""
 
-import json
 from typing import Any, Final
 
 from attrs import frozen
@@ -20,6 +19,7 @@ from entrypoints.http.ids import job_id_of
 from entrypoints.http.pages import Page, page_of
 from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
+from entrypoints.ndjson import rows_in
 
 PATH: Final = "/console/reconciliations"
 _LIST: Final = {"cursor": query.cursor}
@@ -77,11 +77,10 @@ class _Screen:
         return see_other(address(f"{PATH}/{job.id}", done="repair-started"))
 
     async def _findings(self, by: Principal, run: Reconciliation) -> list[dict[str, Any]]:
-        if run.discrepancies is None:
-            return []
-        content = b""
-        while content.count(b"\n") < _MOST_SHOWN and (
-            part := await self._kit.use_cases.read_discrepancies(by, run.discrepancies, at=len(content))
-        ):
-            content += part
-        return [json.loads(line) for line in content.splitlines()[:_MOST_SHOWN]]
+        found: list[dict[str, Any]] = []
+        if (file := run.discrepancies) is not None:
+            async for each in rows_in(lambda at: self._kit.use_cases.read_discrepancies(by, file, at=at)):
+                found.append(each)
+                if len(found) == _MOST_SHOWN:
+                    break
+        return found

@@ -133,7 +133,7 @@ OPERATIONS: dict[str, tuple[Scope | None, Callable[[Any, Principal, Any, Any], A
         lambda use, by, pen, order: _done(use(by, ExportRequest(what="orders", format="csv"))),
     ),
     "get_export": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, JobId(order.id)))),
-    "read_export": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, AN_EXPORT, at=0))),
+    "read_export": (Scope.ORDERS_READ, lambda use, by, pen, order: _done(use(by, AN_EXPORT.file, at=0))),
     # What is imported decides which scope is needed.
     "start_import": (
         Scope.STOCK_ADJUST,
