@@ -7,6 +7,7 @@ from attrs import define, evolve, field
 
 from adapters.codecs.plain import plain
 from adapters.redis.client import EPOCH_BYTES, GuardedRedis, Script
+from adapters.redis.epochs import EPOCH, begin_epoch
 from application.ports.caching import CataloguePage
 from domain.catalogue.product import Product
 
@@ -18,29 +19,17 @@ _HEAD_BYTES: Final = EPOCH_BYTES + len(SHAPE)
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=plain)
 _DECODER: Final = msgspec.json.Decoder(list[Product])
 
-_EPOCH: Final = "epoch"
-
-# KEYS: the catalogue. ARGV: the new epoch, its time to live.
-_BEGIN: Final = Script(
-    f"""
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], '{_EPOCH}', ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 1
-"""
-)
-
 # KEYS: the catalogue. ARGV: the epoch that was current before the database was read, the page's name, the page, the
 # number of fields that there may be. One page too many takes the place of all others.
 _PUT: Final = Script(
     f"""
-if redis.call('HGET', KEYS[1], '{_EPOCH}') ~= ARGV[1] then
+if redis.call('HGET', KEYS[1], '{EPOCH}') ~= ARGV[1] then
     return 0
 end
 if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) and redis.call('HEXISTS', KEYS[1], ARGV[2]) == 0 then
     local ttl = redis.call('PTTL', KEYS[1])
     redis.call('DEL', KEYS[1])
-    redis.call('HSET', KEYS[1], '{_EPOCH}', ARGV[1])
+    redis.call('HSET', KEYS[1], '{EPOCH}', ARGV[1])
     redis.call('PEXPIRE', KEYS[1], ttl)
 end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
@@ -68,7 +57,7 @@ class RedisCatalogueCache:
         self._redis.invalidate_through(self._key)
 
     async def get(self, page: CataloguePage) -> tuple[CataloguePage, list[Product] | None]:
-        answer = await self._redis.read("HMGET", self._key, _EPOCH, _name(page))
+        answer = await self._redis.read("HMGET", self._key, EPOCH, _name(page))
         if answer is None:
             return evolve(page, epoch=None), None
         epoch, entry = answer
@@ -86,11 +75,9 @@ class RedisCatalogueCache:
         return await self._begin_epoch() is not None
 
     async def _begin_epoch(self) -> str | None:
-        epoch = self._redis.new_epoch()
         # The catalogues of several shops must not expire together.
-        ttl = int(self._ttl * 1000 * random.uniform(0.9, 1.1))  # noqa: S311 - nothing is secret
-        answer = await self._redis.run(_BEGIN, [self._key], [epoch, ttl])
-        return None if answer is None else epoch.decode()
+        ttl = self._ttl * random.uniform(0.9, 1.1)  # noqa: S311 - nothing is secret
+        return await begin_epoch(self._redis, self._key, ttl=ttl)
 
 
 def _name(page: CataloguePage) -> str:

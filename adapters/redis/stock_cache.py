@@ -5,27 +5,17 @@ from typing import Final
 from attrs import define, field
 
 from adapters.redis.client import RUN_BYTES, GuardedRedis, Script
+from adapters.redis.epochs import EPOCH, begin_epoch
 from application.ports.catalogue import StockLevel
 from domain.ids import ProductId
 
-# The value of a product: its version and its units, as in "17:5".
-_EPOCH: Final = "epoch"
-
-# KEYS: the stock. ARGV: the new epoch, its time to live.
-_BEGIN: Final = Script(
-    f"""
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], '{_EPOCH}', ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 1
-"""
-)
-
+# The value of a product is its version and its units, as in "17:5".
+#
 # KEYS: the stock. ARGV: the epoch in which it was read, or "" for what was committed; the run of the server; then for
 # each product its id, version and units. Without an epoch nobody reads anything here.
 _PUT: Final = Script(
     f"""
-local epoch = redis.call('HGET', KEYS[1], '{_EPOCH}')
+local epoch = redis.call('HGET', KEYS[1], '{EPOCH}')
 if not epoch or (ARGV[1] ~= '' and ARGV[1] ~= epoch) then
     return 0
 end
@@ -63,7 +53,7 @@ class RedisStockCache:
 
     async def get_many(self, ids: Collection[ProductId]) -> tuple[str | None, dict[ProductId, StockLevel]]:
         wanted = list(ids)
-        answer = await self._redis.read("HMGET", self._key, _EPOCH, *wanted)
+        answer = await self._redis.read("HMGET", self._key, EPOCH, *wanted)
         if answer is None:
             return None, {}
         epoch, *entries = answer
@@ -86,9 +76,8 @@ class RedisStockCache:
         return await self._redis.run(_PUT, [self._key], arguments) is not None
 
     async def _begin_epoch(self) -> str | None:
-        epoch = self._redis.new_epoch()
-        ttl = int(self._ttl * 1000 * random.uniform(0.8, 1))  # noqa: S311 - nothing is secret
-        return None if await self._redis.run(_BEGIN, [self._key], [epoch, ttl]) is None else epoch.decode()
+        ttl = self._ttl * random.uniform(0.8, 1)  # noqa: S311 - nothing is secret
+        return await begin_epoch(self._redis, self._key, ttl=ttl)
 
 
 def _decoded(entry: bytes) -> StockLevel | None:
