@@ -21,6 +21,14 @@ metadata: Final = MetaData()
 # SQLite counts up by itself only in a column that is INTEGER to the letter.
 Counter: Final = BigInteger().with_variant(Integer(), "sqlite")
 
+# Of a queue, whose rows are deleted soon: PostgreSQL cleans up by count, not by a share of a size that is always about
+# none, and fast.
+ROWS_LEAVE_SOON: Final = {
+    "autovacuum_vacuum_scale_factor": "0",
+    "autovacuum_vacuum_threshold": "5000",
+    "autovacuum_vacuum_cost_delay": "0",
+}
+
 
 def one_of(column: str, values: Iterable[StrEnum]) -> str:
     """A condition, in the words in which the migrations have it: in the order in which the values were declared."""

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from adapters.sql.core.types import Id, UtcDateTime
-from adapters.sql.tables.base import Counter, mark_of, metadata
+from adapters.sql.tables.base import ROWS_LEAVE_SOON, Counter, mark_of, metadata
 
 # Written in the same transaction as the order: a foreign key would find nothing, and cost a look-up for each event.
 order_events: Final = Table(
@@ -45,12 +45,7 @@ outbox: Final = Table(
     # Whether an event is here still: while the broker is away, there is much to look through.
     Index("outbox_by_event", "order_id", "sequence"),
     sqlite_autoincrement=True,
-    # Every row is deleted soon: clean up by count, not by a share of a size that is always about none, and fast.
-    postgresql_with={
-        "autovacuum_vacuum_scale_factor": "0",
-        "autovacuum_vacuum_threshold": "5000",
-        "autovacuum_vacuum_cost_delay": "0",
-    },
+    postgresql_with=ROWS_LEAVE_SOON,
 )
 
 # What others' queues have refused, and the later ones of the same orders: taken out of the outbox, which stays short.

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from adapters.sql.core.types import Id, UtcDateTime
-from adapters.sql.tables.base import Counter, mark_of, metadata
+from adapters.sql.tables.base import ROWS_LEAVE_SOON, Counter, mark_of, metadata
 
 # The events that have no position in the feed yet, a row for those that were written together: rows of their own would
 # cost each event as much as its place in the feed. `id` is never used again, as in the outbox.
@@ -29,12 +29,7 @@ feed_queue: Final = Table(
     Column("events", Text, nullable=False),
     PrimaryKeyConstraint("id", name="feed_queue_pk"),
     sqlite_autoincrement=True,
-    # As in the outbox.
-    postgresql_with={
-        "autovacuum_vacuum_scale_factor": "0",
-        "autovacuum_vacuum_threshold": "5000",
-        "autovacuum_vacuum_cost_delay": "0",
-    },
+    postgresql_with=ROWS_LEAVE_SOON,
 )
 
 # The data of an event is in the history. The time is that of the database, when the position was given.
