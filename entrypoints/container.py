@@ -146,8 +146,9 @@ def _health_check(settings: Settings, engine: AsyncEngine) -> Callable[[], Await
     return partial(examine, settings, engine)
 
 
-# Expired orders are looked for so often that one expires at most a tenth of its time late, within the two bounds below.
-_LATE: Final = 10
+# Expired orders are looked for ten times within the time to pay, but neither more nor less often than this. So an order
+# expires at most a tenth of its time late.
+_LOOKS_WITHIN: Final = 10
 _LOOK_OFTEN: Final = timedelta(seconds=0.2)
 _LOOK_SELDOM: Final = timedelta(seconds=30)
 
@@ -162,7 +163,7 @@ def _limits(settings: Settings) -> Limits:
         max_charges=settings.max_charges,
         charge_timeout=settings.charge_timeout.total_seconds(),
         order_expiry=settings.order_expiry,
-        expiry_look=max(_LOOK_OFTEN, min(settings.order_expiry / _LATE, _LOOK_SELDOM)),
+        expiry_look=max(_LOOK_OFTEN, min(settings.order_expiry / _LOOKS_WITHIN, _LOOK_SELDOM)),
         stuck_after=settings.stuck_after,
         key_retention=settings.key_retention,
         simulated_work=settings.simulated_work,

@@ -112,7 +112,7 @@ async def warnings(settings: Settings, engine: AsyncEngine) -> list[str]:
 
 
 async def _set_back(settings: Settings, engine: AsyncEngine) -> str | None:
-    """Why no program may start on this database, as a program that starts finds it."""
+    """Why no program may start on this database, found as each program does at its start. None if they may."""
     problem = await SqlLineage(engine).problem()
     if problem is None or not settings.redis_url:
         return problem

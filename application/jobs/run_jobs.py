@@ -64,7 +64,7 @@ class RunJobs:
     _unit_of_work: UnitOfWork
     handlers: Mapping[str, JobHandler]
     _limit: int = field(default=8, kw_only=True)
-    # With their jobs, in the sequence in which they began: a set of tasks has another one in each process.
+    # With their jobs, in the sequence in which they began. A set would have another sequence in each process.
     _running: dict[asyncio.Task[Ended], Job] = field(factory=dict, init=False)
     # Attempts that may have begun, and that nobody works on.
     _doubtful: list[Job] = field(factory=list, init=False)
@@ -172,7 +172,7 @@ class RunJobs:
         handler = self.handlers.get(job.kind)
         if handler is None:
             why = f"this release has no jobs of the kind {job.kind!r}"
-            return lambda now_, at: now_.put_off(why, at=at, failures=now_.attempts), None
+            return lambda current, at: current.put_off(why, at=at, failures=current.attempts), None
         try:
             result = await handler(job, attempt.progress)
         except AttemptEnded:
@@ -183,7 +183,7 @@ class RunJobs:
             return partial(_put_off, error), error
         except Exception as error:  # noqa: BLE001 - any: it is recorded with the job, and told to the caller
             return partial(_failed, error), error
-        return lambda now_, at: now_.complete(at=at, result=result), None
+        return lambda current, at: current.complete(at=at, result=result), None
 
     async def _record(
         self, attempt: JobAttempt, change: Callable[[Job, datetime], None], error: Exception | None, patience: float
@@ -205,7 +205,7 @@ class RunJobs:
             await asyncio.sleep(_RENEW_EVERY)
             try:
                 still = await self._change(
-                    attempt, lambda now_, at: now_.renew(at=at, done=progress.done, total=progress.total)
+                    attempt, lambda current, at: current.renew(at=at, done=progress.done, total=progress.total)
                 )
             except Trouble:
                 # The next renewal comes before the lease ends.
@@ -218,7 +218,7 @@ class RunJobs:
         """Change the job, if this attempt is still the one that goes on. Return it as it is then.
 
         An attempt that was cut off may have been taken over meanwhile. Its worker lives, so this was no failure. One
-        that could have renewed its lease, and did not, has failed: it may have held up all others.
+        that could have renewed its lease, and did not, has failed: it may have held up the whole worker.
         """
         try:
             async with self._unit_of_work() as tx:

@@ -27,7 +27,7 @@ _TIMEOUT: Final = 1.0
 class Outcomes:
     """The outcomes of announcements: confirmed at the first attempt, confirmed after being put off, and put off.
 
-    An announcement is heard when the broker has confirmed it, so that no queue refused it. `put_off` is by position,
+    An announcement counts as heard when the broker has confirmed it: no queue has refused it. `put_off` is by position,
     since the last outcome of an announcement counts.
     """
 
@@ -96,7 +96,7 @@ class Announcer:
     def begin(self, entries: Sequence[OutboxEntry], late: Sequence[Announcement]) -> None:
         """Begin a round, unless there is one. Entries that can't be part of it are put off at once.
 
-        `entries` are all that was claimed and has no outcome that was taken.
+        `entries` are all claimed entries whose outcomes nobody has taken yet.
         """
         if self.is_busy:
             self._wait_behind([each for each in entries if each.position not in self._positions], _FIRST_DELAY)

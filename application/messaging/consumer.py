@@ -53,7 +53,7 @@ class Consumer:
     _max_batch: int = field(default=256, kw_only=True)
     _max_failures: int = field(default=8, kw_only=True)
     _max_late: int = field(default=128, kw_only=True)
-    # In the sequence in which they came: a set of futures has another one in each process.
+    # In the sequence in which they came. A set would have another sequence in each process.
     _late: dict[asyncio.Future[Outcome], None] = field(factory=dict, init=False)
     # Late deliveries with their outcomes, to be settled.
     _finished: list[tuple[Delivery, Outcome]] = field(factory=list, init=False)

@@ -57,8 +57,8 @@ _FINAL: Final[Mapping[Act, str]] = MappingProxyType(
 )
 # So many orders may be named one by one.
 MOST_CHOSEN: Final = 100
-# Orders that are looked through at once, and at most: a filter that fits few of very many would be looked for too long.
-# 100,000 took up to 1.2 s, and a count has 2 s.
+# How many orders one statement looks through, and all statements together: a filter that few of very many orders match
+# would take too long. 100,000 orders took up to 1.2 s, and a count has 2 s.
 _STRETCH: Final = 10_000
 MOST_LOOKED_THROUGH: Final = 50_000
 # Of more items than this, the count and the digest have to be sent back.
@@ -174,7 +174,7 @@ class Measured:
 
 
 async def measure(tx: Transaction, only: CauseFilter | ChosenOrders) -> Measured:
-    """Raise `FilterTooWide`, or `InvalidDecision` for orders of which nothing says which are meant."""
+    """Raise `FilterTooWide`, or `InvalidDecision` for orders that neither ids nor a condition chooses."""
     ids = await (_orders(tx, only) if isinstance(only, ChosenOrders) else _letters(tx, only))
     return Measured(ids[:MOST_COUNTED], more=len(ids) > MOST_COUNTED)
 
@@ -215,9 +215,8 @@ async def _orders(tx: Transaction, chosen: ChosenOrders) -> list[int | str]:
 class BulkState:
     """How far an operation is. It is stored with the results, in the transaction of the act.
 
-    The first `taken` items were taken. Those `in_flight` were replayed, or their payment was asked for, and nothing is
-    known yet of what came of it.
-    `outcomes` counts the others. `stopped` says why no further item is taken, if that is so.
+    The first `taken` items were taken. Those `in_flight` were replayed, or their payment was asked for, and what came
+    of it is not known yet. `outcomes` counts the others. `stopped` says why no further item is taken, if that is so.
     """
 
     taken: int = 0
@@ -242,5 +241,5 @@ class BulkState:
 
     @property
     def told(self) -> int:
-        """Of how many items the outcome is told."""
+        """How many items have an outcome."""
         return sum(self.outcomes.values())

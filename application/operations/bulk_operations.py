@@ -88,8 +88,8 @@ class MeasureBulk:
 class StartBulk:
     """Start an operation on what is there now: what comes later is not part of it.
 
-    Of more than 100 items, `shown` must be how many there are, and their digest; what is given of it must be right in
-    any case. Under a key, the same request is one operation, whatever is there when it is sent again, until the
+    For more than 100 items, `shown` must have their count and their digest. What it has must be right, for fewer items,
+    too. Under a key, the same request is one operation, whatever is there when it is sent again, until the
     operation is removed. The key is the shop's, as its operations are: a client may have got another API key meanwhile.
 
     Raise `CountNotConfirmed`, `FilterTooWide`, `InvalidDecision`, `KeyReused`, or `Forbidden` without the scopes of the
@@ -132,8 +132,8 @@ class StartBulk:
             now=self._now(),
         )
         async with self._unit_of_work() as tx:
-            # Files may outlive the job of an earlier operation under the key. They are looked for first: those of one
-            # that was started since, by the same request sent twice at once, are then those of a job that is found.
+            # The files of an earlier operation under the key may have outlived its job. They are looked for before the
+            # job is: if the same request, sent twice at once, has put them there since, its job is found.
             left = [name for name in (CHOSEN, ITEMS) if await tx.files.get(job.id, name) is not None]
             if (started := await _started(tx, id_, wanted)) is not None:
                 return StartedJob(started, replayed=True)
@@ -186,7 +186,7 @@ class ListBulk:
 
 
 def _readable(job: Job | BrokenJob) -> Job | BrokenJob:
-    """Return the job, or that nobody can read from its arguments what it does."""
+    """Return the job, or a `BrokenJob` if its arguments can't be read."""
     if isinstance(job, BrokenJob):
         return job
     try:
@@ -198,7 +198,7 @@ def _readable(job: Job | BrokenJob) -> Job | BrokenJob:
 
 
 def _may_look(by: Principal, job: Job | BrokenJob) -> bool:
-    """Whoever may do anything sees one of which nobody knows what it does."""
+    """One that can't be read is shown to those who may do anything."""
     return by.scopes.issuperset(looks_of({} if isinstance(job, BrokenJob) else job.arguments))
 
 

@@ -96,9 +96,9 @@ class Orders(Protocol):
     ) -> list[OrderId]:
         """The ids of orders that are PENDING, not deleted, and were recorded at or before the moment.
 
-        Only those after the order `after`, oldest first and then by id. None if the moment is in the future: the
-        database's clock was set back after the moment was read from it. With `recorded_after`, what was recorded
-        earlier is not looked at, nor walked over.
+        Only those after the order `after`, oldest first and then by id. It finds none if the moment is in the future:
+        the database's clock was set back after the moment was read from it. With `recorded_after`, it begins behind
+        the orders that were recorded earlier.
         """
 
     async def redate_unpaid(self) -> None:
@@ -117,7 +117,7 @@ class Orders(Protocol):
 
         Only orders that have not changed since the moment, the longest unchanged first and then by id. One that is
         dated later than `ahead` is among them, too: the clock of the process that changed it was wrong, and nobody
-        knows how long it has waited. With `since`, what changed last before is not looked at, nor walked over.
+        knows how long it has waited. With `since`, it begins behind the orders that changed last before that.
         """
 
 
@@ -176,7 +176,7 @@ class DeadLetters(Protocol):
         """A page of the letters that wait for a decision, or with `decided` of all letters, in the order of arrival."""
 
     async def summaries(self, *, decided: bool, after: int | None, limit: int) -> list[LetterSummary]:
-        """The same page without the messages, which may be large. Of a reason, the beginning that names its cause."""
+        """The same page without the messages, which may be large. Reasons end after the part that names a cause."""
 
 
 class OpenPeriods(Protocol):
@@ -203,7 +203,7 @@ class ApiKeys(Protocol):
         """The keys that exist. With `lock`, locked until the transaction ends."""
 
     async def save_many(self, keys: Sequence[ApiKey]) -> None:
-        """Save until when keys work that this transaction has locked. Nothing else of a key changes."""
+        """Save the time until which each of these locked keys works. Nothing else of a key changes."""
 
     async def note_use(self, ids: Collection[str], *, at: datetime, every: timedelta) -> None:
         """Note that they were used, but not if that was noted less than `every` ago."""
@@ -223,10 +223,10 @@ class Audit(Protocol):
 
 
 class ConsistencyChecks(Protocol):
-    """What the last consistency check has found, for the metrics and for people: a check ends before anybody asks."""
+    """What the last consistency check has found, kept for the metrics and for people, who ask after its end."""
 
     async def note(self, found: Mapping[str, int], *, whole: bool) -> None:
-        """Keep what was found and not repaired, of every kind. The time is kept only of a check that saw everything."""
+        """Keep what was found and not repaired, of every kind. Only a `whole` check, which saw all, sets the time."""
 
 
 class Transaction(Protocol):

@@ -159,7 +159,7 @@ class RecoverRequest:
 
 @frozen
 class StartRecovery:
-    """Have the events sent again that an endpoint has missed. Return the job that does so. A rest of it is over.
+    """Have the events sent again that an endpoint has missed, and end a rest of it. Return the job that does so.
 
     Raise `UnknownEndpoint`, `InvalidEndpoint`, `KeyReused`, or `IllegalTransition` for an endpoint that is disabled.
     """
@@ -192,10 +192,10 @@ class StartRecovery:
 
 @frozen
 class RecoverDeliveries:
-    """The job that has events sent again. What is to be sent already, by an earlier attempt of it, stays as it is.
+    """The job that has events sent again. A delivery that an earlier attempt of the job has opened stays as it is.
 
-    Its result also tells how many events wait in their turn, whatever their time and type: of those that the endpoint
-    wants, the ones that it has not got to, and deliveries that wait for their first attempt.
+    Its result also counts the events that wait for their turn, whatever their time and type: wanted events that the
+    endpoint has not got to, and deliveries that wait for their first attempt.
     """
 
     _unit_of_work: UnitOfWork
@@ -203,14 +203,14 @@ class RecoverDeliveries:
 
     async def __call__(self, job: Job, progress: JobProgress) -> Mapping[str, Any]:
         wanted = RecoverRequest.of(job.arguments)
-        # The earliest first, so that no event is sent before an earlier one of its order is open.
         behind = await self._behind(wanted.endpoint_id)
+        # The earliest first, so that no event is sent before an earlier one of its order is open.
         positions, waiting = await self._positions(wanted)
         for start in range(0, len(positions), self._batch):
             async with self._unit_of_work() as tx:
                 # As any change of an endpoint, so that it is not deleted or disabled meanwhile.
                 endpoint = await locked(tx, wanted.endpoint_id)
-                standing = (await tx.webhook_progress.get_many({endpoint.id}, lock=True))[endpoint.id]
+                reached = (await tx.webhook_progress.get_many({endpoint.id}, lock=True))[endpoint.id]
                 found = await tx.webhook_deliveries.get_many(
                     endpoint.id, positions[start : start + self._batch], lock=True
                 )
@@ -219,14 +219,14 @@ class RecoverDeliveries:
                 for delivery in again:
                     delivery.recover(at=now)
                 if again:
-                    standing.stand(now, is_troubled=True)
+                    reached.stand(now, is_troubled=True)
                 await tx.webhook_deliveries.save_many(again, {})
-                await tx.webhook_progress.save_many([standing])
+                await tx.webhook_progress.save_many([reached])
             progress.done += len(again)
         return {"sent_again": progress.done, "waiting": behind + waiting}
 
     async def _behind(self, id_: EndpointId) -> int:
-        """How many of the events that the endpoint wants it has not got to: none of one that is gone."""
+        """Count the wanted events that the endpoint has not got to. There are none if the endpoint is gone."""
         async with self._unit_of_work.reading() as tx:
             endpoint = (await tx.webhook_endpoints.get_many({id_})).get(id_)
             progress = (await tx.webhook_progress.get_many({id_})).get(id_)
@@ -237,7 +237,7 @@ class RecoverDeliveries:
             return await tx.feed.count(FeedRange(after=Position(progress.passed), until=newest, only=only))
 
     async def _positions(self, wanted: RecoverRequest) -> tuple[Sequence[int], int]:
-        """Of all that is wanted, in their order. And how many deliveries wait for their first attempt."""
+        """Return the positions of what is wanted, ascending, and how many deliveries wait for their first attempt."""
         only = DeliveryFilter(endpoint_id=wanted.endpoint_id, undelivered=True)
         found, waiting, before = array("q"), 0, None
         while True:

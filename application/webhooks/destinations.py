@@ -24,7 +24,7 @@ _LONGEST_HOST: Final = 253
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 # A host whose last label is one of these is an IPv4 address to some programs, as in 0x7f.1 or 017700000001.
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
-# The earlier and the later rule for names in other scripts (IDNA 2003 and 2008) make two names of one that has these.
+# A name with one of these characters is two different names under IDNA 2003 and IDNA 2008.
 _TWO_NAMES: Final = frozenset("ßς\u200c\u200d")
 _BRACKETS: Final = re.compile(r"\[[^\[\]]*\](?::\d*)?|[^\[\]]*")
 _ENTRY: Final = re.compile(

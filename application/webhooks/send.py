@@ -21,21 +21,21 @@ from domain.webhooks.endpoint import Endpoint, InvalidEndpoint, Ordering
 from domain.webhooks.progress import Progress
 from domain.webhooks.schedule import FAILURES_TO_PAUSE
 
-# Endpoints that are served at once, and beside them those that have failed lately, which take no place of the others.
+# How many endpoints are served at once; and apart from these, how many of those that have failed lately.
 _AT_ONCE: Final = 128
 _SUSPECTS_AT_ONCE: Final = 64
 # Events that are read at once for all endpoints at the same position.
 _PAGE: Final = 512
 # Seconds after which a round begins no more attempts. One attempt takes 15 s at most, and the lease is a minute.
 _ROUND: Final = 10.0
-# A connection that is refused as quickly is tried once more at once.
+# Milliseconds. A connection that is refused within this time is tried once more, at once.
 _QUICKLY_MS: Final = 1000
 _ATTEMPTS_TO_RECORD: Final = 5
 _PAUSE: Final = 1.0
 # Seconds that a sender waits for attempts when it is told to stop.
 _LAST: Final = 3.0
-# Seconds between two looks, since another process may give positions, and a time may come; and while there is no
-# endpoint at all.
+# Seconds between two looks for something to do: another process may have given positions, or a time may have come. The
+# second one is that of a shop without endpoints.
 _LOOK_EVERY: Final = 0.5
 _LOOK_SELDOM: Final = 5.0
 
@@ -92,7 +92,7 @@ class SendWebhooks:
         Return the rounds that have ended since the last call. Raise `Trouble`.
         """
         if not self._has_begun:
-            # A predecessor of the same name has ended, and can't give back what it has.
+            # An earlier sender of this name has ended, and can't give back the endpoints that it has a lease on.
             async with self._unit_of_work() as tx:
                 await tx.webhook_progress.release(by=self._sender)
             self._has_begun = True
@@ -102,7 +102,7 @@ class SendWebhooks:
             self._running[id_] = task
             if begun.plan.progress.is_suspect:
                 self._suspects.add(id_)
-            task.add_done_callback(partial(self._take, id_))
+            task.add_done_callback(partial(self._note_ended, id_))
         ended, self._ended = self._ended, []
         return ended
 
@@ -117,7 +117,7 @@ class SendWebhooks:
         async with self._unit_of_work() as tx:
             await tx.webhook_progress.release(by=self._sender)
 
-    def _take(self, id_: EndpointId, done: "asyncio.Task[Ended]") -> None:
+    def _note_ended(self, id_: EndpointId, done: "asyncio.Task[Ended]") -> None:
         self._running.pop(id_, None)
         self._suspects.discard(id_)
         if not done.cancelled():

@@ -40,7 +40,7 @@ class ListenerError(CannotGoOn):
 
 
 class FeedEvent(msgspec.Struct, frozen=True):
-    """What of an event is looked at. All of it is forwarded."""
+    """The fields of an event that are looked at here. The receiver gets the whole event."""
 
     position: int
     order_id: str
@@ -147,7 +147,7 @@ class RemoteFeed:
         return self._ask(limit=1).newest
 
     def begin_after(self, since: datetime) -> int:
-        """The position after which all events stand that happened since then."""
+        """The position after which the events begin that happened since then."""
         oldest = self._ask(limit=1)
         # Up to `low`, all are older; after `high`, none is.
         low, high = (oldest.events[0][0].position - 1 if oldest.events else oldest.newest), oldest.newest

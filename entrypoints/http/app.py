@@ -210,7 +210,7 @@ class _Api(LeanQuart):
 
     async def _look_again(self, request: Request, route: Route) -> None:
         """Refuse the answer to a request that has waited, if its key has been revoked meanwhile."""
-        # While the database is gone, nobody is shut out for that, as with any request.
+        # While the database is gone, the key counts as what it was, as with any request.
         with suppress(Trouble):
             expect_access(await self.authenticate(request), route.access)
 

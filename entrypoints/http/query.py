@@ -29,7 +29,7 @@ MAX_REQUEST_ID: Final = 64
 MAX_PLACE: Final = 200
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
-# For as long a request may wait for something to happen.
+# Seconds that a request may wait for something to happen.
 MOST_SECONDS: Final = 10.0
 MAX_EVENTS: Final = 1_000_000
 
@@ -40,7 +40,7 @@ _MAX_PARAMETERS: Final = 20
 CHANGES: Final = "changes"
 EXPANDABLE: Final = frozenset({"payments", "events", "refunds", CHANGES})
 
-# What a byte becomes that is no UTF-8.
+# What stands for a byte that is not UTF-8.
 _NOT_UTF8: Final = "\ufffd"
 # The products that are for sale, those that are not, and all.
 _ACTIVE: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "all": None}
@@ -194,7 +194,7 @@ def count(text: str) -> str:
 
 
 def cursor(text: str) -> str:
-    """Return it as it is, if it looks like one. Only with the other parameters it can be verified."""
+    """Return it as it is, if it has the form of a cursor. It can be verified only with the other parameters."""
     expect_form(text)
     return text
 

@@ -80,7 +80,7 @@ class _Rows:
         try:
             return ReadRow(row=self._row, line=line, asks=shaped.to_row())
         except InvalidRequest as error:
-            # The first one. Here are the others.
+            # The shape tells of the first error alone. The others are looked for.
             told = {each.pointer: each for each in (*error.errors, *broken_rules(json, self._decoder.type))}
             return self._bad(line, *map(_row_error, told.values()))
 
@@ -228,8 +228,8 @@ def _cells(record: bytes) -> list[str]:
 
 
 def _value(cell: str) -> Any:
-    """Return what a cell says that is no text. What can't be read is left as it is, and has the wrong type then."""
-    # Some spreadsheets write them so.
+    """Return the value of a cell that is not text. One that can't be read stays text, and is refused as such."""
+    # Some spreadsheets write true and false in capitals.
     text = cell.lower() if cell in {"TRUE", "FALSE"} else cell
     try:
         return json.loads(text, parse_constant=_refuse)

@@ -119,7 +119,7 @@ class RotateSecretBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnableEndpointBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the endpoint goes on: with what is `now` new, `where_it_stopped`, or after a position."""
+    """Where the endpoint goes on: `now`, with new events alone; `where_it_stopped`; or after a position."""
 
     resume_from: Annotated[str, Meta(pattern=rf"^({NOW}|{WHERE_IT_STOPPED})\Z")] | Annotated[int, Meta(ge=0, le=MAX_ID)]
 
@@ -145,7 +145,7 @@ class RecoverBody(LookedThrough, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class EndpointBody(Struct, frozen=True):
-    """`headers` has names alone: values may be secret. Of the feed, `position` is done, and `behind` more is there."""
+    """`headers` has names alone, since values may be secret. `behind` is how many positions come after `position`."""
 
     endpoint_id: UUID
     url: str

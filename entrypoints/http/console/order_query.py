@@ -45,8 +45,9 @@ class InvalidSearch(InvalidRequest):
 
 @frozen
 class OrderQuery:
-    """The orders that are searched for. With `waits`, those alone that wait for the worker, or have for too long.
+    """The orders that are searched for.
 
+    With `waits`, only those that wait for the worker, or only those that have waited for too long.
     `part` is a part of their id. With `instead`, the word may be something else, which is looked for first.
     """
 
@@ -110,7 +111,7 @@ def order_query(text: str, now: datetime) -> OrderQuery:
         name = _meant(value) if named is None else named
         if name in _WAITS:
             _yes(name, value)
-            # Who is stuck waits.
+            # A stuck order waits, too.
             waits = "stuck" if "stuck" in {name, waits} else "waiting"
             continue
         if name not in _READERS:
@@ -234,7 +235,7 @@ def _placed(value: str, now: datetime) -> dict[str, datetime]:
 
 def _moment(text: str, now: datetime) -> datetime:
     if age := _AGE.fullmatch(text):
-        # Whatever is older than any shop is of the beginning.
+        # Nothing is older than the beginning.
         span = timedelta(**{_UNITS[age[2]]: min(int(age[1]), _OLDEST)})
         return within_years(now - min(span, now - _BEGINNING))
     try:

@@ -283,7 +283,7 @@ class _Handlers:
         return reply(DeliveryBody.of(delivery), HTTPStatus.ACCEPTED)
 
     async def _list(self, by: Principal, only: DeliveryFilter, wanted: dict[str, Any]) -> Reply:
-        # A reason is that of what has not arrived.
+        # Only an event that has not arrived has a reason.
         only = evolve(only, undelivered=only.undelivered or only.reason is not None)
         page = await page_of(
             self._cursors.of_deliveries(only),

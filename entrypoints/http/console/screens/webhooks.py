@@ -47,7 +47,7 @@ _DELIVERIES: Final = {
     "undelivered": lambda text: text == _YES,
     "cursor": query.cursor,
 }
-# So many events that a receiver does not have are counted.
+# How far the events are counted that a receiver lacks.
 _MOST_MISSED: Final = 100
 
 
@@ -224,7 +224,7 @@ class _Screen:
         return set(Signature) if await self._kit.use_cases.list_signing_keys(by) else {Signature.V1}
 
     async def _missed(self, by: Principal, standings: Sequence[Standing]) -> Mapping[EndpointId, Part[int]]:
-        """How many of the events that each has got to it does not have: they are on their way, or were given up."""
+        """Count the events up to the place of each endpoint that it lacks: they are on their way, or were given up."""
 
         async def count(standing: Standing) -> int:
             if not standing.progress.is_troubled:
@@ -249,7 +249,7 @@ class _Screen:
     async def _of_each(
         self, name: str, standings: Sequence[Standing], ask: Callable[[Standing], Awaitable[T]]
     ) -> Mapping[EndpointId, Part[T]]:
-        """Ask for a part of each, one after the other: a page of them takes one connection, and no longer than one."""
+        """Ask for a part of each, one after the other: together they take one connection, and the time of one part."""
         found: dict[EndpointId, Part[T]] = {}
 
         async def all_of_them() -> None:
