@@ -43,6 +43,12 @@ def pooler(
         yield server
 
 
+async def ask(engine: AsyncEngine, *statements: str) -> None:
+    async with connected(engine) as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
 async def settings_of(engine: AsyncEngine) -> dict[str, str]:
     async with engine.connect() as connection:
         return {name: (await connection.execute(text(f"SHOW {name}"))).scalar_one() for name in SETTINGS}
@@ -105,16 +111,42 @@ def test_a_pooler_of_transactions_is_named_with_what_to_do(
     assert (status, "pool_mode = session" in output, "Traceback" in output) == (1, True, False), output
 
 
-async def test_a_session_that_others_use_is_named_as_one(
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+async def test_a_pooler_of_transactions_is_named_by_what_it_does(
+    pgbouncer_program: Path, migrated_postgres: str, open_engines: Callable[[str], AsyncEngine], mode: str
+) -> None:
+    """Since version 1.21 it may keep prepared statements apart, and no statement fails that would name it."""
+    found = r"pool_mode = session.*two connections were found in one session"
+    with (
+        PgBouncer(migrated_postgres, settings={"pool_mode": mode}) as server,
+        pytest.raises(Misconfigured, match=found),
+    ):
+        await ask(open_engines(server.url), "SELECT 1")
+
+
+async def test_a_pooler_that_gives_each_transaction_the_next_session_is_named(
     pgbouncer_program: Path, migrated_postgres: str, open_engines: Callable[[str], AsyncEngine]
 ) -> None:
-    with PgBouncer(migrated_postgres, settings={"pool_mode": "transaction"}) as server:
-        engine = open_engines(server.url)
-        async with connected(engine) as connection:
-            await connection.execute(text("SELECT 1"))
-        other = await asyncpg.connect(server.url, timeout=SOON)
-        await other.execute("DEALLOCATE ALL")
+    given = {"pool_mode": "transaction", "server_round_robin": "1"}
+    with PgBouncer(migrated_postgres, settings=given) as server:
+        others = [await asyncpg.connect(server.url, timeout=SOON, statement_cache_size=0) for _ in range(3)]
+        # So there are three sessions that are free.
+        await asyncio.gather(*(each.execute("SELECT pg_sleep(0.2)") for each in others))
         with pytest.raises(Misconfigured, match="pool_mode = session"):
-            async with connected(engine) as connection:
-                await connection.execute(text("SELECT 1"))
-        await other.close()
+            await ask(open_engines(server.url), "SELECT 1")
+        for each in others:
+            await each.close()
+
+
+async def test_a_pooler_of_sessions_that_has_no_other_left_is_taken_for_what_it_is(
+    pgbouncer_program: Path, migrated_postgres: str, open_engines: Callable[[str], AsyncEngine]
+) -> None:
+    with PgBouncer(migrated_postgres, settings={"default_pool_size": "1"}) as server:
+        await ask(open_engines(server.url), "SELECT 1")
+
+
+async def test_a_session_whose_statements_somebody_took_away_is_named_as_one_that_others_use(
+    postgres_engine: AsyncEngine,
+) -> None:
+    with pytest.raises(Misconfigured, match="pool_mode = session"):
+        await ask(postgres_engine, "SELECT 1", "DEALLOCATE ALL", "SELECT 1")

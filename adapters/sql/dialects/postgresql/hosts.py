@@ -1,6 +1,7 @@
 """The hosts of one database: the members of a cluster, of which one takes writes at a time."""
 
-from collections.abc import Mapping, MutableMapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -22,6 +23,8 @@ _PORT: Final = 5432
 _OF_TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 # Classes of SQLSTATE that say nothing of the other hosts: the connection was lost, or the server starts or shuts down.
 _GONE: Final = ("08", "57")
+# Seconds for a second connection behind a pooler, once.
+_TO_COMPARE: Final = 1.0
 # PgBouncer says this of every setting that it does not know, where it is not told to ignore it.
 _REFUSED_SETTING: Final = "unsupported startup parameter"
 _APPLICATION_NAME: Final = "application_name"
@@ -83,6 +86,8 @@ class Hosts:
     _last: int = field(default=0, init=False)
     # The hosts that refuse settings when a connection begins.
     _refusing: set[int] = field(factory=set, init=False)
+    # Those where a pooler is in between that was found to keep sessions apart.
+    _kept_apart: set[int] = field(factory=set, init=False)
     _processes: MutableMapping[Any, ServerProcess] = field(factory=WeakKeyDictionary, init=False)
 
     @classmethod
@@ -142,8 +147,9 @@ class Hosts:
         if was_refused := place in self._refusing:
             known = {name: value for name, value in settings.items() if name == _APPLICATION_NAME}
             wanted["server_settings"] = known
+        connect = partial(asyncpg.connect, **{**options, "port": host.port, **where, **wanted})
         try:
-            connection = await asyncpg.connect(**{**options, "port": host.port, **where, **wanted})
+            connection = await connect()
         except asyncpg.TargetServerAttributeNotMatched:
             raise NoHost(f"{host} takes no writes: it is a standby, or read-only") from None
         except asyncpg.ProtocolViolationError as error:
@@ -163,11 +169,20 @@ class Hosts:
             # it can't read there.
             raise asyncpg.ClientConfigurationError(f"{type(error).__name__}: {error}") from error
         try:
-            self._processes[connection] = await _greet(connection, settings, options["timeout"])
+            process = self._processes[connection] = await _greet(connection, settings, options["timeout"])
+            await self._expect_own_session(place, process, connection, connect)
         except BaseException:
             connection.terminate()
             raise
         return connection
+
+    async def _expect_own_session(
+        self, place: int, process: ServerProcess, connection: Any, connect: Callable[[], Awaitable[Any]]
+    ) -> None:
+        """Compare the first connection behind a pooler with a second one. Raise an error of the driver."""
+        if process.is_pooled and place not in self._kept_apart:
+            await _expect_apart(connection, connect)
+            self._kept_apart.add(place)
 
 
 def _is_refusal(error: BaseException) -> bool:
@@ -186,6 +201,27 @@ async def _greet(connection: Any, settings: Mapping[str, str], seconds: float) -
         # time limit.
         await connection.execute(_SET, list(settings), list(settings.values()), timeout=seconds)
     return ServerProcess(who["server"], who["pid"], who["since"], is_pooled)
+
+
+async def _expect_apart(connection: Any, connect: Callable[[], Awaitable[Any]]) -> None:
+    """Raise an error of the driver if a second connection has the session of this one, or this one another by now.
+
+    A pooler of transactions gives each statement any session that is free. It shows nothing of that if it keeps
+    statements apart that were prepared (`max_prepared_statements`). Settings and locks would be those of somebody else.
+    """
+    other = None
+    try:
+        async with asyncio.timeout(_TO_COMPARE):
+            other = await connect()
+            seen = [{tuple(await each.fetchrow(_WHO)) for _ in range(2)} for each in (connection, other, connection)]
+    except TimeoutError:
+        # A pooler of sessions may have none left for the second one.
+        return
+    finally:
+        if other is not None:
+            other.terminate()
+    if len(seen[0] | seen[2]) > 1 or len(seen[1]) > 1 or seen[0] == seen[1]:
+        raise asyncpg.InvalidSQLStatementNameError("two connections were found in one session")
 
 
 async def _discard(found: tuple[Any, int]) -> None:
