@@ -475,7 +475,8 @@ KINDS: Final[Mapping[type[Exception], Kind]] = MappingProxyType(
             PositionNotKept.code,
             "The feed has nothing after this position",
             "The position is older than HOLDFAST_FEED_RETENTION keeps, or the shop never gave it.",
-            "Read the orders anew, and go on after the newest position, which the detail names.",
+            "Read the orders anew, and go on after the newest position, which the detail names. Best by an export (POST"
+            " /exports), which begins with the position to go on after.",
             is_told=True,
         ),
         # Refused because of a header.

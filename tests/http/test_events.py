@@ -173,6 +173,8 @@ async def test_a_position_that_is_not_kept_is_gone(shop: Shop, app: Quart) -> No
     await PruneFeed(shop.unit_of_work, timedelta(days=1))()
     answer = await Browser(app).get("/events?after=3")
     assert (answer.status, answer.code) == (410, "position_not_kept")
+    # Its explanation says where all orders are to be had at once.
+    assert "POST /exports" in (await Browser(app).get(answer.body["type"])).body["remedy"]
     assert "the oldest position is 5" in answer.body["detail"]
     assert (await Browser(app).get("/events")).body == {"items": [], "next": 4}
 
