@@ -72,9 +72,9 @@ class Authenticate:
     """Returns whose key it is. Keys that were used lately are known here, so that most calls read nothing.
 
     Raise `Unauthenticated` for a key that does not work, `TooManyGuesses` after many of them from one address, and
-    `Unavailable` for a new key while the database is away. A key that is known works on for an hour then, as orders are
-    accepted on. While the database answers others and no look at the key succeeds, it is not believed for longer than
-    without that trouble: raise `Overloaded`.
+    `Unavailable` for a new key while the database is away. A known key goes on working for an hour then, since orders
+    are still accepted. While the database answers, and only the look at the key fails, a known key works for as long
+    as without that trouble. Then raise `Overloaded`.
     """
 
     # `FindKeys`, batched and with its timeout.

@@ -121,7 +121,7 @@ class NameKeys:
 
 @frozen
 class RotateKey:
-    """Make a key with the same rights, and let the old one work for the time of the `overlap`, or at most as before.
+    """Make a key with the same rights, and let the old one work for the `overlap`, but no longer than before.
 
     Raise `UnknownKey`, `InvalidKey` or `Forbidden`.
     """

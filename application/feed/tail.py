@@ -16,7 +16,7 @@ from domain.ids import CustomerId
 
 # Events that may wait for a follower. One that falls behind further is cut off, and goes on from the table.
 MOST_WAITING: Final = 256
-# Readers that one customer may be, in this process: it must not take the places of all others.
+# Followers that one customer may have in this process: it must not take the places of all others.
 MOST_OF_A_CUSTOMER: Final = 20
 _PAGE: Final = 100
 _LARGEST_PAGE: Final = 512
@@ -47,9 +47,10 @@ class Follower:
         return self._only.user_id
 
     async def next(self, timeout: float) -> Sequence[FeedItem]:  # noqa: ASYNC109 - the timeout is part of the interface
-        """Return the next events, as soon as there are any. None after `timeout` seconds, or when the tail is closed.
+        """Return the next events, as soon as there are any.
 
-        Raise `FellBehind`, `PositionNotKept`, or `Trouble` if the database is gone.
+        The list is empty after `timeout` seconds, or when the tail is closed. Raise `FellBehind`, `PositionNotKept`, or
+        `Trouble` if the database is gone.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):

@@ -21,7 +21,7 @@ from domain.jobs.job import Job
 TRIAL: Final = "trial"
 RESULTS: Final = "results"
 BAD: Final = "bad"
-# The most rows of one file, so that it is known in little memory which ids it has named.
+# The most rows of one file: what must not be named twice in it is kept in memory.
 MOST_ROWS: Final = 1_000_000
 # The bytes that are parsed at once, which takes some milliseconds.
 _PIECE: Final = 8 * 1024
@@ -41,7 +41,7 @@ class Asks(Protocol):
 
     @property
     def names(self) -> Sequence[tuple[str, object]]:
-        """What it is known by: its fields, each with the value that no other row of the file may have."""
+        """The fields whose values no other row of the file may have, each with its value."""
 
 
 class ApplyRows(Protocol):

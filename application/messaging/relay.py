@@ -99,7 +99,7 @@ class RelayEvents:
             late_work = await self._enqueuer.due(tx, now)
         self._forget_stored(claimed)
         if looks:
-            self._know_waiting(late, now)
+            self._note_waiting(late, now)
         return late, late_work
 
     async def _due(self, tx: Transaction) -> list[Announcement]:
@@ -114,7 +114,7 @@ class RelayEvents:
         # The difference is negative after the clock was set back. Look then, too.
         return not timedelta(0) <= now - self._looked_at < pause
 
-    def _know_waiting(self, late: Sequence[Announcement], now: datetime) -> None:
+    def _note_waiting(self, late: Sequence[Announcement], now: datetime) -> None:
         self._looked_at = now
         if late:
             self.refused_since = min(

@@ -36,7 +36,7 @@ from domain.jobs.job import Job
 
 # How many messages are replayed, or payments asked for, before their outcomes are awaited. The last size repeats.
 WAVES: Final = (1, 10, 100)
-# After so many that can't be replayed, and none that could, nothing says that the others can be.
+# A replay stops when so many messages could not be replayed, and none could.
 _HOPELESS: Final = 10
 # Items that are decided about in one transaction.
 _BATCH: Final = 100
@@ -120,7 +120,7 @@ class RunBulk:
     async def _act_on(
         self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, ids: Sequence[str]
     ) -> StoredFile:
-        # What a filter finds is recorded.
+        # Orders that a filter finds are recorded. One that is named may be accepted and not recorded yet.
         is_named = isinstance(wanted.only, ChosenOrders) and wanted.only.ids
         accepted = await self._act_on_orders.accepted(ids) if is_named else {}
         by, most = Caller(**job.arguments["by"]), _wave(state)
@@ -153,7 +153,7 @@ class RunBulk:
     async def _settle(
         self, job: Job, wanted: BulkRequest, file: StoredFile, state: BulkState, *, since: Any
     ) -> StoredFile:
-        """Wait for what comes of what was replayed or asked for. What fails again is a letter after `since`."""
+        """Wait for the outcomes of what was replayed or asked for. What failed again is a dead letter after `since`."""
         until, pause, ids = self._elapsed() + self._patience, _FIRST_PAUSE, state.in_flight
         while True:
             async with self._unit_of_work.reading() as tx:

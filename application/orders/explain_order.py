@@ -46,7 +46,7 @@ _MOST_DELIVERIES: Final = 200
 
 
 class StepKind(StrEnum):
-    """What a step is about: `what` is the type of an event, and a sentence of the others."""
+    """What a step is about. Of an event, `what` is the type; of all others, it is a sentence."""
 
     EVENT = "event"
     # That was asked for before the order was recorded.
@@ -86,9 +86,9 @@ class Explained:
 class ExplainOrder:
     """Tell where an order stands, also a deleted one, what it waits for and why, from what the shop has stored.
 
-    Raise `UnknownOrder` or `Trouble`. The order and its history are needed. What else can't be read within `patience`
-    seconds, because its table is locked, for one, is named. Of more than 2,000 dead letters, the oldest are looked
-    through.
+    Raise `UnknownOrder` or `Trouble`. The order and its history are needed. Anything else that can't be read within
+    `patience` seconds, for example because its table is locked, is named. Of more than 2,000 dead letters, the oldest
+    are looked through.
     """
 
     _unit_of_work: UnitOfWork

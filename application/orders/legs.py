@@ -24,7 +24,7 @@ from domain.orders.status import FailureReason
 
 
 class LegName(StrEnum):
-    """From which moment to which it goes, stands in docs/traces.md."""
+    """docs/traces.md says from which moment to which each leg goes."""
 
     FEED = "feed"
     QUEUE = "queue"

@@ -29,8 +29,8 @@ class FinishRounds:
         async with self._unit_of_work() as tx:
             now = await tx.jobs.now()
             # Endpoints are locked before their progress, wherever both are.
-            ends = {each.plan.endpoint.id for each in rounds if _may_end(each)}
-            locked = await tx.webhook_endpoints.get_many(ends, lock=True)
+            in_doubt = {each.plan.endpoint.id for each in rounds if _may_be_disabled(each)}
+            locked = await tx.webhook_endpoints.get_many(in_doubt, lock=True)
             ids = {each.plan.endpoint.id for each in rounds}
             progress = await tx.webhook_progress.get_many(ids, lock=True)
             endpoints = {**await tx.webhook_endpoints.get_many(ids), **locked}
@@ -46,8 +46,8 @@ class FinishRounds:
         return ended
 
 
-def _may_end(round_: Round) -> bool:
-    """Whether its endpoint may have to be disabled."""
+def _may_be_disabled(round_: Round) -> bool:
+    """Whether its endpoint may have to be disabled, and so is locked."""
     made = [attempts for attempts in round_.attempts.values() if attempts[-1].failure is not None]
     return any(map(is_gone, made)) or (bool(made) and round_.plan.progress.failing_since is not None)
 
@@ -125,7 +125,7 @@ class _Finishing:
         for sending in line:
             delivery = evolve(sending.delivery) if sending.is_new else stored.get(sending.delivery.id.position)
             if delivery is None or not delivery.is_open:
-                # It was skipped meanwhile, by a person. What was made of it is not told.
+                # A person has skipped it meanwhile. The attempts at it are not recorded.
                 self.attempts.pop(sending.delivery.id, None)
                 continue
             made = self.attempts.get(delivery.id)
@@ -160,7 +160,7 @@ class _Finishing:
 
     @property
     def _has_moved(self) -> bool:
-        """Whether it was changed meanwhile so that the round says nothing about how it is now."""
+        """Whether the endpoint was changed meanwhile, so that the round tells nothing about it as it is now."""
         return not self._endpoint.is_asked_like(self._round.plan.endpoint)
 
     def _count_answers(self) -> None:
@@ -173,7 +173,7 @@ class _Finishing:
                 self._progress.fail(at=self._now)
 
     async def release(self) -> None:
-        """Let those go on that wait for what is out of the way now."""
+        """Let the deliveries go on that wait for one that is out of the way now."""
         if not self._freed:
             return
         known = {delivery.id for delivery in self.changed}

@@ -14,13 +14,13 @@ from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, Undel
 from domain.webhooks.endpoint import Endpoint, Ordering
 from domain.webhooks.progress import Progress
 
-# Deliveries of one round, for each that may be on its way at once: their outcomes share a transaction.
+# How many deliveries a round has for each that may be on its way at once. Their outcomes share a transaction.
 _DEPTH: Final = 8
 
 
 @frozen
 class Sending:
-    """A delivery that is to be attempted. `is_new`: it is not stored yet."""
+    """A delivery that is to be attempted. `is_new`: it isn't stored yet. `gap`: the receiver lacks an earlier event."""
 
     delivery: Delivery
     event: Event
@@ -32,13 +32,13 @@ class Sending:
 class Plan:
     """The next round of one endpoint.
 
-    Those of a line are sent one after another, and the next one only if the one before has arrived; lines don't wait
-    for each other. `aside` are deliveries that change without an attempt.
+    The deliveries of a line are sent one after another, each only if the one before has arrived. Lines don't wait for
+    each other. `aside` are deliveries that change without an attempt, and whether each is new.
     """
 
     endpoint: Endpoint
     progress: Progress
-    # What the endpoint will have got to, and what of it was not wanted, or could not be read any more.
+    # Where the endpoint will be, and how many events before that were not wanted, or could not be read any more.
     position: int
     filtered: int = 0
     lost: int = 0
@@ -69,7 +69,7 @@ class Read:
     due: Sequence[Delivery]
     # The events of the deliveries that are due.
     events: dict[DeliveryId, Event]
-    # All that has not arrived of the orders that this is about.
+    # All that has not arrived of the orders with a delivery that is due or an event that is new.
     undelivered: Sequence[Delivery]
     items: Sequence[FeedItem]
     read_to: int
@@ -109,7 +109,7 @@ def _take_new(made: Plan, read: Read, orders: "_Orders", *, room: int) -> None:
                 room -= 1
                 orders.send(Sending(delivery, item.event, is_new=True))
         made.position = item.position
-    # Nothing else stands up to here.
+    # There are no other events up to here.
     made.position = max(made.position, read.read_to)
 
 
@@ -133,10 +133,10 @@ class _Orders:
     _read: Read
     lines: dict[object, list[Sending]] = field(factory=dict, init=False)
     _undelivered: dict[OrderId, list[Delivery]] = field(factory=lambda: defaultdict(list), init=False)
-    _sent: Collection[DeliveryId] = field(init=False)
+    _in_round: Collection[DeliveryId] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._sent = {delivery.id for delivery in self._read.due}
+        self._in_round = {delivery.id for delivery in self._read.due}
         for delivery in self._read.undelivered:
             self._undelivered[delivery.order_id].append(delivery)
 
@@ -157,15 +157,15 @@ class _Orders:
         if delivery.is_slow(now):
             self._line_up(sending, delivery.id, gap=bool(missing))
             return
-        blocking = [each for each in before if each.is_open and not each.is_slow(now) and each.id not in self._sent]
+        blocking = [each for each in before if each.is_open and not each.is_slow(now) and each.id not in self._in_round]
         if blocking:
-            # If that one is due itself, it only has no place in this round.
+            # If the blocking one is due itself, there was only no place for it in this round.
             delivery.hold(until=max(now, blocking[0].slow_from or blocking[0].next_at or now))
             self._plan.aside.append((delivery, sending.is_new))
             # Those after it wait for the same.
             if sending.is_new:
                 self._undelivered[delivery.order_id].append(delivery)
-            self._sent = {*self._sent} - {delivery.id}
+            self._in_round = {*self._in_round} - {delivery.id}
             return
         # An open one that is not slow is in the same line, and so it arrives first.
         gap = any(not each.is_open or each.is_slow(now) for each in missing)
