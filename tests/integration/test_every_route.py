@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from ipaddress import IPv4Address
 from itertools import count
+from time import time
 from typing import Any, Final
 
 import httpx
@@ -18,11 +19,12 @@ from entrypoints.http.routes.route import Open, Route
 from tests.http import test_console as console
 from tests.http.test_access import BODIES, NEEDS_MORE, NOWHERE, ROUTES, address, body_for, scopes_of
 from tests.service import Service, until
+from tests.unit.adapters import test_jwt as tokens_of
 from tests.unit.shop import Shop
 
 # From one address, a few guesses a minute are answered. Each request comes from another one, as far as the API sees.
 ADDRESSES: Iterator[IPv4Address] = map(IPv4Address, count(int(IPv4Address("198.18.0.1"))))
-NOBODY: Final = ("nothing", "mistyped", "unknown", "revoked", "expired")
+NOBODY: Final = ("nothing", "mistyped", "unknown", "revoked", "expired", "expired token")
 # What each key is made with, by the name that it has here.
 KEYS: Final[Mapping[str, Mapping[str, Any]]] = {
     "revoked": {"role": "admin"},
@@ -72,7 +74,12 @@ async def test_no_route_lets_in_whom_it_should_not_on_servers(on_servers: Servic
 
 async def expect_closed(service: Service, *programs: str) -> None:
     """The last of the programs is the one that answers."""
+    provider = service.folder / "provider.json"
+    provider.write_text(json.dumps({"keys": tokens_of.KEYS}))
     service.settings |= {
+        "HOLDFAST_JWT_ISSUER": tokens_of.ISSUER.issuer,
+        "HOLDFAST_JWT_AUDIENCE": tokens_of.ISSUER.audience,
+        "HOLDFAST_JWT_KEYS": str(provider),
         "HOLDFAST_AUTH": "required",
         "HOLDFAST_TRUSTED_PROXIES": "127.0.0.1",
         "HOLDFAST_RATE_LIMIT": "off",
@@ -87,6 +94,7 @@ async def expect_closed(service: Service, *programs: str) -> None:
     await asyncio.to_thread(service.start_all, [serving])
     async with httpx.AsyncClient(base_url=service.url, timeout=120) as client:
         tokens = {"ana": ana, "mistyped": f"{ana[:-1]}_", "unknown": "hf_live_admin_" + "x" * 38}
+        tokens |= {"token of 1": tokens_of.token(sub="1"), "expired token": tokens_of.token(sub="1", exp=time() - 3600)}
         callers = Callers(client, tokens)
         soon = {"expired": {"role": "admin", "expires_at": (datetime.now(UTC) + timedelta(seconds=5)).isoformat()}}
         for name, wish in (soon | KEYS).items():
@@ -107,8 +115,9 @@ async def expect_closed(service: Service, *programs: str) -> None:
         for route in guarded:
             await expect_nobody_let_in(callers, route, placed["order_id"])
             await expect_no_customer_let_in(callers, route, placed["order_id"])
-        now = await callers.send("1", "GET", f"/orders/{placed['order_id']}")
-        assert now.json() == placed
+        for who in ("1", "token of 1"):
+            now = await callers.send(who, "GET", f"/orders/{placed['order_id']}")
+            assert now.json() == placed
         for route in guarded:
             await expect_its_scopes_alone_let_in(callers, route)
         await expect_closed_console(callers, session)
