@@ -74,6 +74,7 @@ _SCREENS: Final[Mapping[str, Sequence[Callable[[Places], str]]]] = {
     ],
     "/console/keys": [lambda places: places.key("a till")],
 }
+_NAMES: Final = re.compile(r"([\w-]+):")
 _TITLES: Final = {entry.path: entry.title for group in NAVIGATION for entry in group.entries}
 
 
@@ -84,6 +85,13 @@ def test_the_dark_theme_is_the_same_for_who_chose_it_and_for_whose_system_is_dar
     )
     assert len(chosen) == 1
     assert chosen == of_system
+
+
+def test_a_theme_changes_colours_and_nothing_else() -> None:
+    sheet = (Path(pages.__file__).parent / "static" / "console.css").read_text()
+    changed = [name for block in re.findall(r"\[data-theme[^{]*{([^}]*)}", sheet) for name in _NAMES.findall(block)]
+    assert changed
+    assert [name for name in changed if name != "color-scheme" and not name.startswith("--")] == []
 
 
 def test_every_address_that_answers_with_a_page_is_looked_at() -> None:
