@@ -614,6 +614,7 @@ _ERRANDS: Final[dict[str, _Visit]] = {
     "messages": Client._say,  # noqa: SLF001
     "decide": Client._decide,  # noqa: SLF001
     "check": Client._check,  # noqa: SLF001
+    "trespass": Client._trespass,  # noqa: SLF001
 }
 
 

@@ -1056,6 +1056,8 @@ _WEBHOOKS: Final = {"webhooks": True}
 # Customers whose orders often get no answer, customers who pay and are refunded, and strangers who send such messages.
 _NO_ANSWERS: Final[Mapping[str, Any]] = {"errand": "place", "intake": "direct", "errors": 0.15}
 _CHARGES: Final[Mapping[str, Any]] = {"errand": "money"}
+# Charges that come late, while nothing else is in the way.
+_LATE_CHARGES: Final[Mapping[str, Any]] = {**_CHARGES, "slowest_charge": 3.0, "restarts": 0, "clock_steps": 0}
 _STRANGERS: Final[Mapping[str, Any]] = {"errand": "money", "strangers": 0.9}
 
 MUTATIONS: Final = (
@@ -1112,7 +1114,10 @@ MUTATIONS: Final = (
         Parts(provider=_NewKeyForEachAttempt, weather={**_CHARGES, "errors": 0.08}),
     ),
     Mutation("charges with a new key after a restore", Parts(unit_of_work=_NamesPaymentsByChance, weather=RESTORED)),
-    Mutation("takes no answer of the provider for a decline", Parts(provider=_TakesNoAnswerForNo, weather=_CHARGES)),
+    Mutation(
+        "takes no answer of the provider for a decline",
+        Parts(provider=_TakesNoAnswerForNo, weather={**_LATE_CHARGES, "errors": 0.1}),
+    ),
     Mutation("adds what is missing once for each that asks", _with(ProductsByName=_AddsForEach)),
     Mutation("asks the provider twice at once about a payment", _with(ProviderPipeline=_AsksEachTime)),
     Mutation(
@@ -1130,7 +1135,7 @@ MUTATIONS: Final = (
         "reads products without a lock",
         Parts(unit_of_work=_WithoutProductLocks, weather={"slow_locks": 0.5, "errand": "money"}),
     ),
-    Mutation("locks rows in any order", Parts(locking=_LOCKS_AS_THEY_COME)),
+    Mutation("locks rows in any order", Parts(locking=_LOCKS_AS_THEY_COME, weather={**_CHARGES, "slow_locks": 0.9})),
     Mutation("tells of an order before the commit", _with(PlaceOrder=_AnswersBeforeCommit)),
     Mutation(
         "places an order again when there was no answer",
@@ -1160,7 +1165,13 @@ MUTATIONS: Final = (
             weather={"embedded": False, "intake": "queued", "errand": "new"},
         ),
     ),
-    Mutation("tells of an order that is neither confirmed nor recorded", _with(Retrying=_TellsOfWhatIsNowhere)),
+    Mutation(
+        "tells of an order that is neither confirmed nor recorded",
+        Parts(
+            classes={"Retrying": _TellsOfWhatIsNowhere},
+            weather={"embedded": False, "intake": "queued", "errand": "place", "errors": 0.15},
+        ),
+    ),
     Mutation(
         "reports an unknown outcome as not done", Parts(unit_of_work=_TakesNoAnswerForNotDone, weather=_NO_ANSWERS)
     ),
@@ -1187,7 +1198,7 @@ MUTATIONS: Final = (
         "lets a customer use the orders of others",
         Parts(classes={"with_own_order": for_anybody, "with_own_order_by": for_anybody}, weather=REPEATS),
     ),
-    Mutation("looks at no scope", Parts(classes={"Guarded": _LooksAtNoScope}, weather=REPEATS)),
+    Mutation("looks at no scope", Parts(classes={"Guarded": _LooksAtNoScope}, weather={"errand": "trespass"})),
     Mutation("records a job as done before it is", _with(RunJobs=_CompletesBeforeItIsDone)),
     Mutation("leaves a job whose worker is gone", Parts(unit_of_work=_LeavesLostJobs)),
     Mutation(
@@ -1229,7 +1240,13 @@ MUTATIONS: Final = (
     Mutation("counts an outage as time to pay", Parts(unit_of_work=_CountsOutages)),
     Mutation(
         "does not refresh the caches after a crash",
-        Parts(classes={"InvalidateOlder": _LeavesTheCachesAlone}, weather=WATCHED),
+        Parts(
+            classes={"InvalidateOlder": _LeavesTheCachesAlone},
+            weather={
+                **WATCHED,
+                "crashes": (("recent_orders.put_many before", 0), ("unit_of_work.commit after", 4)),
+            },
+        ),
     ),
     Mutation(
         "a webhook that fails is not recorded", Parts(unit_of_work=_RecordsArrivalsAlone, weather=_WEBHOOKS), seeds=100

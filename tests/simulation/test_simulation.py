@@ -18,9 +18,9 @@ from tests.simulation.points import CRASH_POINTS, MOST_ROUNDS
 from tests.simulation.run import seldom_collecting, simulate
 
 _ROOT: Final = Path(__file__).parents[2]
-# Each crash point has as many runs of its own, which are more than a thousand together; one at which nobody has
+# Each crash point has as many runs of its own, which are some hundreds together; one at which nobody has
 # crashed by then has up to `MOST_ROUNDS`. The parts can run at the same time.
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 _PARTS: Final = 8
 
 
@@ -65,7 +65,7 @@ def test_a_fault_that_is_built_in_is_found(mutation: Mutation) -> None:
 def test_a_seed_is_the_same_story_in_every_process() -> None:
     script = (
         "from hashlib import sha256; from tests.simulation.run import simulate\n"
-        "told = [line for seed in range(40) for line in simulate(seed, tracing=True).trace]\n"
+        "told = [line for seed in range(20) for line in simulate(seed, tracing=True).trace]\n"
         "print(len(told), sha256('\\n'.join(told).encode()).hexdigest())"
     )
     told = {
