@@ -104,16 +104,16 @@ def test_private_servers_end_with_a_run_that_is_killed(tests: Path, server_progr
     wait_until(gone, seconds=10, what="its Redis and its folder are gone")
 
 
-# A loop that hears nothing, a wait for a program, and a wait of an event loop.
+# A loop without an end, a wait for a program, and a wait of an event loop.
 _ENDLESS = """
-import asyncio, os, pathlib, subprocess, sys
+import asyncio, os, pathlib, subprocess, sys, time
 
 def note():
     pathlib.Path(__file__).with_name(f"{os.getpid()}.pid").touch()
 
 def test_busy():
     note()
-    while True: pass
+    while True: time.sleep(0.001)
 
 def test_program():
     note()

@@ -1,30 +1,13 @@
 """`./dev simulate`: what it says, and its exit codes."""
 
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from tests.dev_command import run_here
 from tests.simulation.command import ENOUGH_SEEDS, summary
 from tests.simulation.points import CRASH_POINTS
-
-ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.simulation", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    return done.returncode, done.stdout
 
 
 @pytest.mark.parametrize(
@@ -38,8 +21,14 @@ def run(*arguments: str) -> tuple[int, str]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_it_says_what_came_of_it(arguments: tuple[str, ...], status: int, said: str) -> None:
-    found, output = run(*arguments)
+def test_it_says_what_came_of_it(
+    arguments: tuple[str, ...],
+    status: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, output = run_here("tests.simulation", *arguments, capsys=capsys, monkeypatch=monkeypatch)
     assert (found, said in output) == (status, True), output
 
 

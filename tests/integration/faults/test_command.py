@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dev_command import run_here
 from tests.servers import plain_environment
 from tests.servers.process import SLOWEST
 
@@ -24,17 +25,15 @@ ROOT = Path(__file__).parents[3]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_it_says_what_can_be_done(arguments: tuple[str, ...], status: int, said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.integration.faults", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60 * SLOWEST,
-        check=False,
-    )
-    assert (done.returncode, said in done.stdout) == (status, True), done.stdout
+def test_it_says_what_can_be_done(
+    arguments: tuple[str, ...],
+    status: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, output = run_here("tests.integration.faults", *arguments, capsys=capsys, monkeypatch=monkeypatch)
+    assert (found, said in output) == (status, True), output
 
 
 def test_where_a_cluster_can_t_be_made_no_row_passes() -> None:
