@@ -1,13 +1,18 @@
 """Pages of lists."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from http import HTTPStatus
+from typing import Any, Generic, Protocol, TypeVar, cast
+from urllib.parse import parse_qsl, urlencode
 
 from attrs import frozen
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
+from quart import request
 
 from entrypoints.http.cursors import ListCursors
+from entrypoints.http.prefix import here
 from entrypoints.http.query import DEFAULT_LIMIT
+from entrypoints.http.replies import Reply, reply
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -39,3 +44,21 @@ async def page_of(
     shown = found[:limit]
     following = cursors.after(key(shown[-1])) if len(found) > limit else None
     return Page(shown, following, await count() if count is not None and "count" in wanted else UNSET)
+
+
+class PageBody(Protocol):
+    """The JSON of a page. `next` is the cursor of the page after it, if there is one."""
+
+    @property
+    def next(self) -> str | None: ...
+
+
+def page_reply(body: PageBody) -> Reply:
+    """Return the response for a page. Its header Link (RFC 8288) leads to the next one, if there is one."""
+    shape = cast("Struct", body)
+    if body.next is None:
+        return reply(shape)
+    sent = parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    query = [(name, value) for name, value in sent if name != "cursor"]
+    address = here(request.path) + "?" + urlencode([*query, ("cursor", body.next)], encoding="latin-1")
+    return reply(shape, HTTPStatus.OK, ("Link", f'<{address}>; rel="next"'))

@@ -10,9 +10,8 @@ from application.assembly.use_cases import UseCases
 from entrypoints.http import examples, query
 from entrypoints.http.bodies.audit import AuditBody, AuditEntryBody
 from entrypoints.http.cursors import Cursors
-from entrypoints.http.links import next_page
-from entrypoints.http.pages import page_of
-from entrypoints.http.replies import Reply, reply
+from entrypoints.http.pages import page_of, page_reply
+from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
 _PARAMETERS: Final = {
@@ -53,4 +52,4 @@ class _Handlers:
             lambda entry: entry.id,
         )
         body = AuditBody([AuditEntryBody.of(entry) for entry in page.items], page.next)
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)

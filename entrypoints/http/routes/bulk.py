@@ -20,7 +20,7 @@ from entrypoints.http.downloads import file_reply
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import job_id_of
-from entrypoints.http.links import next_page
+from entrypoints.http.pages import page_reply
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.download_route import download_route
 from entrypoints.http.routes.route import Route
@@ -92,7 +92,7 @@ class _Handlers:
         found, following = await bulk_page(self._use_cases, self._cursors, by, _PAGE)
         broken = [BrokenJobBody.of(each) for each in found.broken]
         body = BulksBody([BulkBody.of(each) for each in found.operations], following, broken or UNSET)
-        return reply(body, HTTPStatus.OK, *next_page(following))
+        return page_reply(body)
 
     async def get(self, job_id: str, by: Principal) -> Reply:
         return reply(BulkBody.of(await self._use_cases.get_bulk(by, job_id_of(job_id))))

@@ -23,8 +23,7 @@ from entrypoints.http.bodies.dead_letters import (
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.ids import letter_id_of
-from entrypoints.http.links import next_page
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import page_of, page_reply
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
@@ -123,7 +122,7 @@ class _Handlers:
             lambda letter: letter.id,
         )
         body = DeadLettersBody([DeadLetterBody.of(letter) for letter in page.items], page.next)
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)
 
     async def get(self, letter_id: str, by: Principal) -> Reply:
         letter = await self._use_cases.get_dead_letter(by, letter_id_of(letter_id))

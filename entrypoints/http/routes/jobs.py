@@ -14,8 +14,7 @@ from entrypoints.http import examples, query
 from entrypoints.http.bodies.jobs import BrokenJobBody, JobBody, JobsBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.ids import job_id_of
-from entrypoints.http.links import next_page
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import page_of, page_reply
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
 
@@ -91,7 +90,7 @@ class _Handlers:
             page.count,
             [BrokenJobBody.of(each) for each in broken] or UNSET,
         )
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)
 
     async def get(self, job_id: str, by: Principal) -> Reply:
         return reply(JobBody.of(await self._use_cases.get_job(by, job_id_of(job_id))))

@@ -13,9 +13,8 @@ from entrypoints.http import examples, query
 from entrypoints.http.bodies.keys import IssuedKeyBody, KeyBody, KeysBody, NewKeyBody, RotateKeyBody
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json, read_json_if_any
-from entrypoints.http.links import next_page
 from entrypoints.http.moments import overlap_in
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import page_of, page_reply
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, reply
 from entrypoints.http.routes.route import Route
@@ -86,7 +85,7 @@ class _Handlers:
             lambda after, limit: self._use_cases.list_keys(by, after=after, limit=limit),
             lambda key: key.id,
         )
-        return reply(KeysBody([KeyBody.of(key) for key in page.items], page.next), HTTPStatus.OK, *next_page(page.next))
+        return page_reply(KeysBody([KeyBody.of(key) for key in page.items], page.next))
 
     async def rotate(self, by: Principal, key_id: str) -> Reply:
         body = await read_json_if_any(_ROTATE)

@@ -16,9 +16,8 @@ from entrypoints.http.decoding import read_json
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import order_id_of
-from entrypoints.http.links import next_page
-from entrypoints.http.pages import page_of
-from entrypoints.http.replies import Reply, reply
+from entrypoints.http.pages import page_of, page_reply
+from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
@@ -93,7 +92,7 @@ class _Handlers:
             lambda message: message.id,
         )
         body = MessagesBody([MessageBody.of(message) for message in page.items], page.next)
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)
 
 
 def _order_id(text: str | None) -> OrderId | None:

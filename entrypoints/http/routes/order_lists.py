@@ -20,8 +20,7 @@ from entrypoints.http.bodies.orders import BrokenOrderBody, OrderBody, OrdersBod
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json
 from entrypoints.http.filters import order_filter
-from entrypoints.http.links import next_page
-from entrypoints.http.pages import Page, page_of
+from entrypoints.http.pages import Page, page_of, page_reply
 from entrypoints.http.refusals import InvalidCursor, InvalidRequest, in_body, in_query
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.route import Route
@@ -82,7 +81,7 @@ class _Handlers:
         paging: dict[str, Any] = {name: wanted.pop(name) for name in ("limit", "cursor", "count") if name in wanted}
         chosen = order_filter(wanted)
         page = await (self._listed if wanted.keys() <= _LISTED else self._found)(by, chosen, paging)
-        return reply(_page(page), HTTPStatus.OK, *next_page(page.next))
+        return page_reply(_page(page))
 
     async def search(self, by: Principal) -> Reply:
         body = await read_json(_SEARCH)

@@ -28,8 +28,7 @@ from entrypoints.http.decoding import read_json
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import answered, keyed
 from entrypoints.http.ids import product_id_of
-from entrypoints.http.links import next_page
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import page_of, page_reply
 from entrypoints.http.preconditions import TAGS, EntityTags, etag_of
 from entrypoints.http.prefix import here
 from entrypoints.http.replies import Reply, not_modified, reply
@@ -134,7 +133,7 @@ class _Handlers:
             lambda: self._use_cases.count_products(by, active=active),
         )
         body = ProductsBody([ProductBody.of(product) for product in sound(page.items)], page.next, page.count)
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)
 
     async def get(self, by: Principal, product_id: str) -> Reply:
         tags = EntityTags.of(request.headers)
@@ -177,7 +176,7 @@ class _Handlers:
             lambda made: made.number,
         )
         body = AdjustmentsBody([AdjustmentBody.of(made.adjustment) for made in page.items], page.next)
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)
 
 
 def _or_raise(outcome: ProductOutcome) -> Product | Replayed:

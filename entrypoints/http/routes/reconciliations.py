@@ -20,8 +20,7 @@ from entrypoints.http.cursors import Cursors
 from entrypoints.http.decoding import read_json_if_any
 from entrypoints.http.downloads import file_reply
 from entrypoints.http.ids import job_id_of
-from entrypoints.http.links import next_page
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import page_of, page_reply
 from entrypoints.http.prefix import here
 from entrypoints.http.replies import Reply, reply
 from entrypoints.http.routes.download_route import download_route
@@ -93,7 +92,7 @@ class _Handlers:
             page.next,
             [BrokenJobBody.of(each) for each in broken] or UNSET,
         )
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)
 
     async def get(self, job_id: str, by: Principal) -> Reply:
         return reply(ReconciliationBody.of_run(await self._use_cases.get_reconciliation(by, job_id_of(job_id))))

@@ -34,9 +34,8 @@ from entrypoints.http.decoding import read_json, read_json_if_any
 from entrypoints.http.headers import IDEMPOTENCY_KEY
 from entrypoints.http.idempotency import keyed, started
 from entrypoints.http.ids import delivery_id_of, endpoint_id_of
-from entrypoints.http.links import next_page
 from entrypoints.http.moments import overlap_in
-from entrypoints.http.pages import page_of
+from entrypoints.http.pages import page_of, page_reply
 from entrypoints.http.prefix import here
 from entrypoints.http.refusals import InvalidRequest, in_body
 from entrypoints.http.replies import Reply, no_content, reply
@@ -225,7 +224,7 @@ class _Handlers:
             page.next,
             [BrokenEndpointBody.of(each) for each in broken] or UNSET,
         )
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)
 
     async def get(self, endpoint_id: str, by: Principal) -> Reply:
         return reply(EndpointBody.of(await self._use_cases.get_endpoint(by, endpoint_id_of(endpoint_id))))
@@ -292,7 +291,7 @@ class _Handlers:
             lambda delivery: delivery.id,
         )
         body = DeliveriesBody([DeliveryBody.of(each) for each in page.items], page.next)
-        return reply(body, HTTPStatus.OK, *next_page(page.next))
+        return page_reply(body)
 
 
 def _duration(text: str) -> timedelta:
