@@ -32,9 +32,9 @@ from entrypoints.http.problem_table import kind_of
 from entrypoints.http.query import parameters
 from entrypoints.http.rate_limits import RateLimits, headers_in
 from entrypoints.http.refusals import InvalidHeader, NothingToGuard
-from entrypoints.http.replies import Reply, no_content, refuse
+from entrypoints.http.replies import Reply, Wording, no_content, refuse
 from entrypoints.http.routes.admin import admin_routes
-from entrypoints.http.routes.ancestors.entrance import Ancestors, ancestors_routes
+from entrypoints.http.routes.ancestors.entrance import PREFIX, Ancestors, ancestors_routes
 from entrypoints.http.routes.audit import audit_routes
 from entrypoints.http.routes.bulk import bulk_routes
 from entrypoints.http.routes.carts import carts_routes
@@ -280,6 +280,13 @@ class _Refusals:
             if now - self._logged_at.get(kind.code, float("-inf")) >= 1.0:
                 self._logged_at[kind.code] = now
                 _log.warning("request not served", request=where, code=kind.code, reason=str(error), **_facts())
-        refusal = refuse(error, errors, wording=None if route is None else route.wording)
+        refusal = refuse(error, errors, wording=self._wording_of(request.path) if route is None else route.wording)
         refusal.headers.extend(headers_in(request))
         return replayed(refusal) if was_refused_before else refusal
+
+    def _wording_of(self, path: str) -> Wording | None:
+        """Return how it is said that there is no such route: behind the prefix of another system in its words, too."""
+        if not path.startswith(PREFIX):
+            return None
+        prefix = PREFIX + path[len(PREFIX) :].partition("/")[0] + "/"
+        return next((route.wording for route in self._routes.values() if route.path.startswith(prefix)), None)

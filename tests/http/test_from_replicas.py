@@ -111,6 +111,19 @@ async def test_a_customer_orders_for_itself(shop: Shop) -> None:
     assert [order.user_id for order in shop.store.orders.values()] == [7]
 
 
+@pytest.mark.parametrize("system", ["flask-orders", "shop", "messages", "replicas"])
+async def test_behind_a_prefix_what_is_not_there_is_told_in_its_words(browser: Browser, system: str) -> None:
+    for method, path, status in (("GET", "/nothing", 404), ("GET", "/", 404), ("PUT", "/health", 405)):
+        answer = await browser.send(method, f"/from/{system}{path}")
+        assert (answer.status, answer.body.keys()) == (status, {"error"})
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("path", ["/from", "/from/", "/from/nobody/orders", "/fro", "/order"])
+async def test_elsewhere_it_is_a_problem(browser: Browser, path: str) -> None:
+    assert (await browser.get(path)).code == "not_found"
+
+
 @pytest.mark.parametrize("path", ["/order/place", "/from/replicas/order/place", "/add_message", "/from/shop/orders"])
 async def test_without_the_entrance_there_is_nothing_there(shop: Shop, path: str) -> None:
     app: Quart = app_over(shop.use_cases, ancestors=None)

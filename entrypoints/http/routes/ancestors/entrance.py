@@ -16,10 +16,11 @@ from entrypoints.http.routes.ancestors.shop import shop_routes
 from entrypoints.http.routes.route import Route
 from entrypoints.readiness import CheckReadiness
 
-FLASK_ORDERS = "/from/flask-orders"
-SHOP = "/from/shop"
-MESSAGES = "/from/messages"
-REPLICAS = "/from/replicas"
+PREFIX = "/from/"
+FLASK_ORDERS = f"{PREFIX}flask-orders"
+SHOP = f"{PREFIX}shop"
+MESSAGES = f"{PREFIX}messages"
+REPLICAS = f"{PREFIX}replicas"
 _EACH = (FLASK_ORDERS, SHOP, MESSAGES, REPLICAS)
 
 
