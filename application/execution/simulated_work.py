@@ -6,8 +6,7 @@ from typing import Any
 from attrs import define, field
 
 from application.execution.batching import Batched
-
-Outcome = Exception | None
+from application.execution.outcomes import MaybeLate, WorkOutcome
 
 
 @define(eq=False)
@@ -26,14 +25,14 @@ class SimulatedWork:
     def __attrs_post_init__(self) -> None:
         self._batched = Batched(self._handle_all, longest_wait=inf)
 
-    async def __call__(self, messages: Sequence[Any]) -> Sequence[asyncio.Future[Outcome]]:
+    async def __call__(self, messages: Sequence[Any]) -> Sequence[asyncio.Future[WorkOutcome]]:
         return [asyncio.ensure_future(self._later(message)) for message in messages]
 
-    async def _later(self, message: Any) -> Outcome:
+    async def _later(self, message: Any) -> WorkOutcome:
         # A crash before the work or during it is safe: the message is not acknowledged yet.
         await asyncio.sleep(self._seconds())
         try:
-            outcome: Outcome | asyncio.Future[Outcome] = await self._batched(message)
+            outcome: MaybeLate = await self._batched(message)
         except Exception as error:  # noqa: BLE001 - any error is the outcome of this message, and of no other
             return error
         return await outcome if isinstance(outcome, asyncio.Future) else outcome

@@ -7,6 +7,7 @@ from attrs import define, evolve, field, frozen
 
 from application.errors import Trouble
 from application.execution.concurrency import end
+from application.execution.outcomes import MaybeLate, WorkOutcome
 from application.execution.working_for import WorkingFor
 from application.messaging.reasons import reason_for
 from application.messaging.subscriptions import WorkQueue
@@ -27,11 +28,6 @@ class Handled:
     dead_lettered: tuple[tuple[Delivery, Exception], ...]
 
 
-# The outcome of a delivery; a future of it where the use case waits for a slow server.
-Outcome = Exception | None
-Told = Outcome | asyncio.Future[Outcome]
-
-
 @define(eq=False)
 class Consumer:
     """Pass the deliveries of a queue to a use case, in batches, and settle each delivery by its outcome.
@@ -49,14 +45,14 @@ class Consumer:
 
     work: WorkQueue
     _subscription: Subscription
-    _handle_all: Callable[[Sequence[Any]], Awaitable[Sequence[Told]]]
+    _handle_all: Callable[[Sequence[Any]], Awaitable[Sequence[MaybeLate]]]
     _max_batch: int = field(default=256, kw_only=True)
     _max_failures: int = field(default=8, kw_only=True)
     _max_late: int = field(default=128, kw_only=True)
     # In the sequence in which they came. A set would have another sequence in each process.
-    _late: dict[asyncio.Future[Outcome], None] = field(factory=dict, init=False)
+    _late: dict[asyncio.Future[WorkOutcome], None] = field(factory=dict, init=False)
     # Late deliveries with their outcomes, to be settled.
-    _finished: list[tuple[Delivery, Outcome]] = field(factory=list, init=False)
+    _finished: list[tuple[Delivery, WorkOutcome]] = field(factory=list, init=False)
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     async def step(self) -> Handled:
@@ -74,7 +70,7 @@ class Consumer:
         The broker will deliver again what was not settled.
         """
         ours = [delivery for delivery in deliveries if isinstance(delivery.event, self.work.event)]
-        settled: list[tuple[Delivery, Outcome]] = [
+        settled: list[tuple[Delivery, WorkOutcome]] = [
             (delivery, Misplaced(f"queue {self.work.name} takes only {self.work.event.type} events"))
             for delivery in deliveries
             if not isinstance(delivery.event, self.work.event)
@@ -109,8 +105,8 @@ class Consumer:
         """Stop waiting for what is late. The broker will deliver it again."""
         await end(list(self._late))
 
-    def _await_later(self, delivery: Delivery, outcome: asyncio.Future[Outcome]) -> None:
-        def finish(done: asyncio.Future[Outcome]) -> None:
+    def _await_later(self, delivery: Delivery, outcome: asyncio.Future[WorkOutcome]) -> None:
+        def finish(done: asyncio.Future[WorkOutcome]) -> None:
             self._late.pop(done, None)
             if not done.cancelled():
                 self._finished.append((delivery, done.result()))
@@ -124,7 +120,7 @@ class Consumer:
             self._changed.clear()
             await self._changed.wait()
 
-    async def _settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> Handled:
+    async def _settle(self, outcomes: Sequence[tuple[Delivery, WorkOutcome]]) -> Handled:
         done: list[Delivery] = []
         retried: list[tuple[Delivery, Exception]] = []
         dead_lettered: list[tuple[Delivery, Exception]] = []

@@ -10,14 +10,13 @@ from attrs import define, field
 from application.errors import OutcomeUnknown
 from application.execution.batching import Batched, each_alone
 from application.execution.concurrency import end, until_unavailable
+from application.execution.outcomes import MaybeLate, WorkOutcome
 from application.execution.working_for import WorkingFor
 from domain.errors import UnknownOrder
 from domain.ids import OrderId, PaymentId
 from domain.orders.order import Order
 
 A = TypeVar("A")
-
-Outcome = Exception | None
 
 # Seconds for which the answers of a batch are awaited together, so that those of a fast provider are recorded in one
 # transaction. After that each answer is recorded when it comes.
@@ -81,7 +80,7 @@ class ProviderPipeline(Generic[A]):
 
     async def __call__(
         self, ids: Sequence[OrderId], request_ids: Mapping[OrderId, str] = _OF_NO_REQUEST
-    ) -> Sequence[Outcome | asyncio.Future[Outcome]]:
+    ) -> Sequence[MaybeLate]:
         found = await self._work.due(set(ids), request_ids)
         due = {id_: order for id_, order in found.items() if isinstance(order, Order)}
         unknown = {id_: error for id_, error in found.items() if not isinstance(error, Order)}
@@ -109,7 +108,7 @@ class ProviderPipeline(Generic[A]):
 
     async def until_done(
         self, ids: Sequence[OrderId], request_ids: Mapping[OrderId, str] = _OF_NO_REQUEST
-    ) -> list[Outcome]:
+    ) -> list[WorkOutcome]:
         """The outcomes, when all have come."""
         outcomes = await self(ids, request_ids)
         return [await outcome if isinstance(outcome, asyncio.Future) else outcome for outcome in outcomes]
@@ -140,8 +139,8 @@ class ProviderPipeline(Generic[A]):
 
     async def _record(
         self, answered: Mapping[OrderId, tuple[Order, asyncio.Task[A]]], request_ids: Mapping[OrderId, str]
-    ) -> dict[OrderId, Outcome]:
-        outcomes: dict[OrderId, Outcome] = {}
+    ) -> dict[OrderId, WorkOutcome]:
+        outcomes: dict[OrderId, WorkOutcome] = {}
         answers: dict[OrderId, Answered[A]] = {}
         for id_, (order, task) in answered.items():
             error = task.exception()
@@ -156,7 +155,7 @@ class ProviderPipeline(Generic[A]):
             outcomes |= dict(zip(answers, recorded, strict=True))
         return outcomes
 
-    async def _finish(self, order: Order, task: asyncio.Task[A], request_id: str | None) -> Outcome:
+    async def _finish(self, order: Order, task: asyncio.Task[A], request_id: str | None) -> WorkOutcome:
         # The batch in which it began is over.
         with _for_one(request_id):
             try:

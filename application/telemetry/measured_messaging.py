@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from application.errors import Trouble
+from application.execution.outcomes import MaybeLate, WorkOutcome
 from application.ports.environment import Clock, loop_time
 from application.ports.messaging import DeadDelivery, DeadLetterQueue, Delivery, EventPublisher, Subscription
 from application.ports.outbox import OutboxEntry
@@ -13,8 +14,6 @@ from application.ports.telemetry import Telemetry
 from application.telemetry import metrics
 from domain.errors import DomainError
 from domain.orders.events import Event
-
-WorkOutcome = Exception | None | asyncio.Future[Exception | None]
 
 
 class MeasuredPublisher:
@@ -84,7 +83,7 @@ class MeasuredWork:
 
     def __init__(
         self,
-        inner: Callable[[Sequence[Any]], Awaitable[Sequence[WorkOutcome]]],
+        inner: Callable[[Sequence[Any]], Awaitable[Sequence[MaybeLate]]],
         telemetry: Telemetry,
         now: Clock,
         queue: str,
@@ -100,7 +99,7 @@ class MeasuredWork:
             for outcome in ("done", "trouble", "refused", "error")
         }
 
-    async def __call__(self, events: Sequence[Event]) -> Sequence[WorkOutcome]:
+    async def __call__(self, events: Sequence[Event]) -> Sequence[MaybeLate]:
         now, begun = self._now(), loop_time()
         outcomes = await self._inner(events)
         for event, outcome in zip(events, outcomes, strict=True):
@@ -112,11 +111,11 @@ class MeasuredWork:
                 self._note(outcome, begun, waited)
         return outcomes
 
-    def _note_late(self, begun: float, waited: float, outcome: asyncio.Future[Exception | None]) -> None:
+    def _note_late(self, begun: float, waited: float, outcome: asyncio.Future[WorkOutcome]) -> None:
         if not outcome.cancelled():
             self._note(outcome.result(), begun, waited)
 
-    def _note(self, outcome: Exception | None, begun: float, waited: float) -> None:
+    def _note(self, outcome: WorkOutcome, begun: float, waited: float) -> None:
         kind, took = _kind(outcome), loop_time() - begun
         self._seconds[kind](took)
         # What is refused is no work, and may say of itself any time: a few old messages would wake whoever is on duty.
@@ -125,7 +124,7 @@ class MeasuredWork:
             self._settled["done" if outcome is None else "failed"](waited + took)
 
 
-def _kind(outcome: Exception | None) -> str:
+def _kind(outcome: WorkOutcome) -> str:
     if outcome is None:
         return "done"
     if isinstance(outcome, Trouble):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from application.execution.outcomes import MaybeLate, WorkOutcome
 from application.execution.working_for import TracedId, WorkingFor, request_ids, traceparent_of
 from application.ports.environment import Clock
 from application.ports.messaging import EventPublisher
@@ -25,8 +26,6 @@ MOST_LINKS: Final = 32
 # What is done later than this has a trace of its own, which is linked: a trace is not open for days.
 LONGEST_TRACE: Final = timedelta(seconds=60)
 TRACEPARENT: Final = "traceparent"
-
-Told = Exception | None | asyncio.Future[Exception | None]
 
 
 class TracedPublisher:
@@ -66,7 +65,7 @@ class TracedWork:
 
     def __init__(
         self,
-        inner: Callable[[Sequence[Any]], Awaitable[Sequence[Told]]],
+        inner: Callable[[Sequence[Any]], Awaitable[Sequence[MaybeLate]]],
         tracer: Tracer,
         now: Clock,
         queue: str,
@@ -76,7 +75,7 @@ class TracedWork:
         self._now: Final = now
         self._queue: Final = queue
 
-    async def __call__(self, events: Sequence[Event]) -> Sequence[Told]:
+    async def __call__(self, events: Sequence[Event]) -> Sequence[MaybeLate]:
         spans = [self._begin(event) for event in events]
         if not any(spans):
             return await self._inner(events)
@@ -114,7 +113,7 @@ class _Late:
 
     _span: Span
 
-    def __call__(self, done: "asyncio.Future[Exception | None]") -> None:
+    def __call__(self, done: asyncio.Future[WorkOutcome]) -> None:
         outcome = None if done.cancelled() else done.result()
         self._span.end(error="cancelled" if done.cancelled() else _word(outcome))
 
