@@ -53,7 +53,7 @@ def read_settings(environment: Mapping[str, str], **given: object) -> Settings:
         *(_unknown(name, known) for name in environment if name.startswith(PREFIX) and name not in known),
     ]
     values: dict[str, Any] = {}
-    # Those that are wrong, too: what goes with them is not wrong for that.
+    # Also those with a wrong value: a setting that goes with them is not wrong for that.
     asked: set[str] = set()
     for name, attribute in known.items():
         said = given.get(attribute.name)

@@ -77,7 +77,7 @@ def networks_in(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def duration_in(text: str) -> timedelta:
-    # Of less than a microsecond, nothing is left.
+    # Less than a microsecond becomes zero.
     duration = timedelta(seconds=seconds_in(text))
     if not duration:
         raise ValueError(f"{text!r} is no time at all; write as in 500ms, 10s, 30m or 2h")

@@ -19,7 +19,7 @@ class Limits:
     consumer_batch_max: int = 256
     # Calls to the payment provider at once, of charges and of refunds each.
     max_charges: int = 128
-    # For one of these calls, in seconds.
+    # Seconds that one of these calls may take.
     charge_timeout: float = 30.0
     relay_batch_max: int = 512
     # Together these are less than the deadline of a request. The broker's timeout leaves time to connect. A stale

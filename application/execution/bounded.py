@@ -9,7 +9,7 @@ from application.errors import Overloaded
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# As long as a person waits for a page.
+# Seconds that a person waits for a page.
 _SECONDS: Final = 2.0
 
 

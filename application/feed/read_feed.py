@@ -8,7 +8,7 @@ from application.ports.feed import FeedBounds, FeedFilter, FeedItem, FeedRange, 
 from application.ports.persistence import UnitOfWork
 from domain.errors import DomainError
 
-# With a filter, so many positions are looked through at most for one page.
+# The most positions that are looked through for one page, if there is a filter.
 _LOOKED_THROUGH: Final = 10_000
 
 

@@ -65,7 +65,7 @@ class AddJob:
         kept = (await tx.jobs.get_many({job.id}))[job.id]
         if (kept.kind, kept.arguments) != (kind, arguments):
             raise KeyReused
-        # Of two requests at once, which both find none before, the job is that of one.
+        # Two requests at once may both have found no job. Only one of them has added it.
         return StartedJob(kept, replayed=was_there or kept.created_at != job.created_at)
 
     def _id(self, by: Principal, call: object) -> JobId:

@@ -25,7 +25,7 @@ _LOOK_AT_ALL: Final = timedelta(minutes=1)
 # Seconds of an outage in which a person waits for what came of an attempt. A worker waits for the end of the outage.
 _A_PERSON_WAITS: Final = 5.0
 _LONGEST_ERROR: Final = 2000
-# Of the places of a worker, those that no long job takes.
+# How many places of a worker no long job takes.
 _KEPT_FOR_SHORT: Final = 2
 
 

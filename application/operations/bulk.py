@@ -55,13 +55,13 @@ def _to_find(arguments: Mapping[str, Any]) -> list[Scope]:
 _FINAL: Final[Mapping[Act, str]] = MappingProxyType(
     {"discard": "say why the messages are discarded", "cancel": "say why the orders are cancelled"}
 )
-# So many orders may be named one by one.
+# The most orders that may be named by their ids.
 MOST_CHOSEN: Final = 100
 # How many orders one statement looks through, and all statements together: a filter that few of very many orders match
 # would take too long. 100,000 orders took up to 1.2 s, and a count has 2 s.
 _STRETCH: Final = 10_000
 MOST_LOOKED_THROUGH: Final = 50_000
-# Of more items than this, the count and the digest have to be sent back.
+# For more items than this, the count and the digest have to be sent back.
 MOST_UNCONFIRMED: Final = 100
 # The file with the ids of the items, as they were at the start, and the one with a line for what became of each.
 CHOSEN: Final = "chosen"

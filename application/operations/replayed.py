@@ -41,7 +41,7 @@ def _failure(letter: DeadLetter) -> tuple[str, str]:
 
 
 async def _dead_again(tx: Transaction, replayed: Sequence[DeadLetter], since: int) -> dict[int, Cause]:
-    # By the id of the event, and compared as a whole: an edited copy may have the id of the first.
+    # Looked up by the id of the event, and then compared as a whole: an edited copy may have the same id.
     by_event: dict[tuple[str, EventId], list[DeadLetter]] = {}
     for each in replayed:
         if each.event is not None:

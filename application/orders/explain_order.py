@@ -49,7 +49,7 @@ class StepKind(StrEnum):
     """What a step is about. Of an event, `what` is the type; of all others, it is a sentence."""
 
     EVENT = "event"
-    # That was asked for before the order was recorded.
+    # A change that was asked for before the order was recorded.
     CHANGE = "change"
     WEBHOOK = "webhook"
     DEAD_LETTER = "dead_letter"
@@ -63,7 +63,7 @@ class Step:
     kind: StepKind
     what: str
     legs: Sequence[Leg] = ()
-    # Of a webhook.
+    # Only a webhook has one.
     delivery: Delivery | None = None
 
 
@@ -189,7 +189,7 @@ class _Parts:
     _unit_of_work: UnitOfWork
     # Seconds for all of them.
     _patience: float
-    # By the name of the part, what a person is told.
+    # What a person is told of a part, by its name.
     unread: dict[str, str] = field(factory=dict, init=False)
     _until: float = field(init=False)
 

@@ -50,7 +50,7 @@ _FAILED = {
     FailureReason.OUT_OF_STOCK: "too few units were left when it was to be paid",
     FailureReason.PAYMENT_DECLINED: "the payment provider declined its payment",
 }
-# Of a request that nothing holds up.
+# Why an order stands where it does, if nothing holds up its request.
 SENT: Final = "its request was sent to the worker, and is not done yet"
 NOT_RECORDED = Standing(
     WaitsFor.WORKER, "it was accepted and is not recorded yet", "a worker records it from the intake queue"

@@ -21,7 +21,7 @@ A = TypeVar("A")
 # Seconds for which the answers of a batch are awaited together, so that those of a fast provider are recorded in one
 # transaction. After that each answer is recorded when it comes.
 _TOGETHER: Final = 0.025
-# As of work that a person or a timer asks for.
+# For work that a person or a timer asks for.
 _OF_NO_REQUEST: Final[Mapping[OrderId, str]] = MappingProxyType({})
 
 

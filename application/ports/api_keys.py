@@ -20,7 +20,7 @@ class ApiKey:
     """What is known of a key. `role` and `scopes` are names, as the release had them that made the key."""
 
     id: str
-    # Of the whole key, SHA-256 in hex digits.
+    # The SHA-256 of the whole key, in hex digits.
     digest: str = field(repr=False)
     kind: Kind
     role: str

@@ -122,7 +122,7 @@ class WaitingWork(Protocol):
     async def remove(self, entries: Sequence[OutboxEntry]) -> None: ...
 
     async def oldest(self, type_: str, *, by: str, limit: int) -> list[OutboxEntry]:
-        """Of one type, by position. None while another relay than `by` holds the lease."""
+        """The oldest entries of one type, by position. There are none while another relay than `by` holds the lease."""
 
     async def page(self, *, after: int | None, limit: int) -> list[OutboxEntry]:
         """The entries by position, above `after`. It claims nothing."""

@@ -26,7 +26,7 @@ class DeliveryFilter:
     type: str | None = None
     order_id: OrderId | None = None
     reason: Undelivered | None = None
-    # Those that have not arrived.
+    # Only deliveries that have not arrived.
     undelivered: bool = False
 
     def wants(self, delivery: Delivery) -> bool:
@@ -70,7 +70,7 @@ class WebhookProgress(Protocol):
         """Save what this transaction has locked."""
 
     async def ids(self, *, after: EndpointId | None, limit: int) -> list[EndpointId]:
-        """Of all endpoints, deleted ones included, in their order."""
+        """The ids of all endpoints, deleted ones included, ascending."""
 
     async def waiting(
         self, moment: datetime, *, newest: int, suspect: bool, limit: int, lock: bool = False
@@ -109,7 +109,7 @@ class WebhookDeliveries(Protocol):
         """The next time of its open deliveries, and whether any delivery has not arrived, open or not."""
 
     async def undelivered(self, endpoint_id: EndpointId, order_ids: Collection[OrderId]) -> list[Delivery]:
-        """Those about these orders that have not arrived, by position."""
+        """The deliveries about these orders that have not arrived, by position."""
 
     async def attempts(self, id_: DeliveryId) -> list[Attempt]:
         """All that were made, the oldest first."""

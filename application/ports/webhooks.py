@@ -35,7 +35,7 @@ class WebhookRequest:
     url: str
     headers: Mapping[str, str]
     body: bytes
-    # Of the event, when it is sent.
+    # How old the event is when it is sent.
     age: timedelta = timedelta(0)
 
 

@@ -18,10 +18,10 @@ from domain.payments.payment import Payment, PaymentStatus
 
 Work = Callable[[Sequence[OrderId]], Awaitable[Sequence[object]]]
 
-# As many attempts to pay may have been lost of one order. A charge after more of them is left for a person: paying
+# How many lost attempts to pay are looked for in one order. A charge after more attempts is left for a person: paying
 # again makes the same attempts, so even then nobody is charged twice.
 MOST_ATTEMPTS: Final = 16
-# Of the orders of a shop these are the fewest. Those that can still be paid come first: nearly all are found there.
+# The fewest orders of a shop are in these. Those that can still be paid for come first: nearly all are found there.
 _MAY_LACK_A_CHARGE: Final = sorted(set(OrderStatus) - HAS_MONEY, key=lambda status: (status not in MAY_BE_PAID, status))
 
 

@@ -83,7 +83,7 @@ class Result:
 
     found: Mapping[str, int]
     left: Mapping[str, int]
-    # Of those that are left, and how many were repaired.
+    # How many of those that are left can be repaired, and how many were repaired.
     repairable: int
     repaired: int
     whole: bool

@@ -138,7 +138,7 @@ class TracedProvider:
         try:
             return await _ended(span, call, but=PaymentDeclined)
         except PaymentDeclined:
-            # That is an answer.
+            # A decline is an answer, and no error.
             span.end(about={"holdfast.outcome": "declined"})
             raise
 

@@ -33,9 +33,9 @@ class Round:
     taken_at: datetime
     attempts: dict[DeliveryId, list[Attempt]] = field(factory=dict)
     failures: int = 0
-    # Nothing more is begun.
+    # No further attempt is begun.
     is_closed: bool = False
-    # The last of those that nobody expected. Each is recorded as a failure of its attempt.
+    # The last error that nobody expected. Each such error is recorded as a failure of its attempt.
     error: Exception | None = None
 
     @property

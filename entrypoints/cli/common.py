@@ -103,7 +103,7 @@ def say(message: str) -> None:
 
 
 def show_traceback(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-    """As Python shows it, but its message, too, may come from outside."""
+    """Show it as Python does, but without secrets and control characters: its message may come from outside."""
     import traceback
 
     if sys.stderr is not None:

@@ -62,7 +62,7 @@ from entrypoints.readiness import CheckReadiness
 Authenticate = Callable[[Request], Awaitable[Principal]]
 
 _log: Final = structlog.get_logger("holdfast.http")
-# As long as a key may be.
+# The most characters of an idempotency key.
 _LONGEST_KEY: Final = 255
 
 

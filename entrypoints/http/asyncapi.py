@@ -9,7 +9,7 @@ from adapters.codecs.cloud_events import AMQP_PREFIX, ATTRIBUTES, REQUEST_ID, at
 from adapters.rabbitmq.topology import Topology
 from domain.orders.events import Event
 
-# Of the bindings for AMQP 0-9-1, which the document follows.
+# The version of the bindings for AMQP 0-9-1 that the document follows.
 _BINDING: Final = "0.3.0"
 _REF: Final = "#/components/schemas/{name}"
 _DESCRIPTION: Final = (

@@ -20,9 +20,9 @@ _MOST: Final = 50
 _MAX_ECHO: Final = 100
 
 # Patterns end with \Z: in Python, `$` also matches before a line feed at the end, and in JSON Schema it does not.
-# For text that is shown on one line: without the characters that control a terminal.
-# No database stores all of these, and no page shows them.
+# No database stores all of these characters, and no page shows them.
 UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# For text that is shown on one line: without the characters that control a terminal.
 PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 # For text of several lines.
 TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*\Z"

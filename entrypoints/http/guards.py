@@ -27,7 +27,7 @@ _REFUSED: Final = {
     "Content-Range": "send the whole body: a part of one is not understood here",
     **dict.fromkeys(_OVERRIDES, "send the method itself in the request line"),
 }
-# With these the meaning of a request hangs on which one is read.
+# If one of these is sent twice, the meaning of the request depends on which one is read.
 _SINGLE: Final = frozenset({"Authorization", "Content-Type", "Content-Encoding"})
 _GUARDING: Final = frozenset({*KEY_HEADERS, "Content-Encoding", "Expect", *DIGESTS, *GUARDS, *_REFUSED})
 # Another spelling of a header is honoured where that header is.

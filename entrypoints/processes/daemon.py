@@ -16,7 +16,7 @@ from entrypoints.settings import Settings
 # Seconds that a start may take: migrations, and servers that start at the same time.
 _START_TIMEOUT: Final = 120.0
 _LOOK_EVERY: Final = 0.05
-# Of a log, what is shown when the start fails.
+# How many lines of a log are shown when the start fails.
 _TAIL: Final = 5
 
 

@@ -39,7 +39,7 @@ class Folder:
             raise NotReady(f"{file} can't be written: {error.strerror}; name another folder with --data") from None
 
     def last_line(self, name: str) -> str:
-        """Of the log: why a command ended stands there."""
+        """Return the last line of the log, which says why a command ended."""
         try:
             lines = self.log_file(name).read_text(errors="replace").split("\n")
         except OSError:
@@ -84,7 +84,7 @@ class Folder:
     def _pids(self) -> dict[str, int]:
         found: dict[str, int] = {}
         for file in sorted((self.data / "run").glob("*.pid")):
-            # One that is being written is not there yet, and a foreign one is none of ours.
+            # A file that is being written does not count yet, and one of somebody else is not ours.
             with suppress(OSError, ValueError):
                 found[file.stem] = int(file.read_text())
         return found

@@ -71,7 +71,7 @@ def children(settings: Settings) -> list[Child]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """As that of this process, and what was said on its command line."""
+    """The environment of this process, with what was said on its command line."""
     return {
         **os.environ,
         "HOLDFAST_HOST": settings.host,

@@ -35,7 +35,7 @@ class ProductRowBody(ChangeProductBody, frozen=True, kw_only=True, forbid_unknow
 
     id: NumberedId | UnsetType = UNSET
     stock: Annotated[int, Meta(ge=0, le=MAX_COUNT)] | UnsetType = UNSET
-    # Of the shop that has written the export. This one has its own.
+    # These are of the shop that has written the export. This shop has its own.
     created_at: datetime | UnsetType = UNSET
     version: int | UnsetType = UNSET
 
@@ -80,7 +80,7 @@ class OrderRowBody(NewDetailsBody, frozen=True, kw_only=True, forbid_unknown_fie
     status: str = OrderStatus.PENDING
 
     def members(self) -> int:
-        # As a body of which each may be left out.
+        # No such number, so that each row is looked through for members that were written twice.
         return -1
 
     def to_row(self) -> OrderRow:

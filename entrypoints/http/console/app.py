@@ -166,7 +166,7 @@ class _ErrorPages:
             problem=problem,
             unknown_since=self._kit.parts.failed(request.path) if is_unknown else None,
             is_too_slow=isinstance(error, TimeoutError),
-            # Of an act that was refused. The page on which it was asked for shows how it stands now.
+            # Said of an act that was refused. The page on which it was asked for shows how things stand now.
             nothing_done=not is_safe and problem.status < HTTPStatus.INTERNAL_SERVER_ERROR,
             before="" if is_safe else page_before(request),
         )

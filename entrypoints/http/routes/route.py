@@ -69,8 +69,8 @@ class Route:
     refusals: frozenset[int] = frozenset()
     # The media types of its answers, the usual one first.
     produces: tuple[str, ...] = (JSON,)
-    # For so many seconds more than others, the handler may wait for something to happen: always, or where its query may
-    # have the parameter `wait`, if that is sent.
+    # The seconds that the handler may take beyond other handlers, to wait for something to happen. If the query may
+    # have the parameter `wait`, only when that is sent.
     waits: float = 0.0
     # How it says what is refused, if it is a request of another system, as clients of that system send it. Such a route
     # is no part of `/openapi.json`.

@@ -39,9 +39,9 @@ class LoadShedding:
 
     _concurrency: ConcurrencyLimit
     shed: int = field(default=0, init=False)
-    # Of these, the requests to place an order.
+    # How many of them were requests to place an order.
     shed_orders: int = field(default=0, init=False)
-    # By the length of the id, which the length of the content depends on: the pieces between which the id stands.
+    # The pieces between which the id of a request stands, by its length, on which the length of the content depends.
     _pieces: dict[int, list[bytes]] = field(factory=dict, init=False)
 
     @property

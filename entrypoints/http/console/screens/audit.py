@@ -46,7 +46,7 @@ class _Screen:
     async def show(self, by: Principal) -> Reply:
         wanted = parameters(_PARAMETERS)
         only = {name: wanted.get(name) for name in ("subject", "request_id", "action")}
-        # Of one thing, or one request, each entry is shown.
+        # If one thing or one request is asked about, each entry is shown.
         list_ = self._entries if only["subject"] or only["request_id"] else self._acts
         page = await list_(by, wanted.get("cursor"), **only)
         names = await self._kit.names_of(by, [act.entry.by.key_id for act in page.items])

@@ -39,7 +39,7 @@ from entrypoints.ndjson import rows_in
 
 _LIST: Final = {"cursor": query.cursor}
 _OUTCOMES: Final = (DONE, FAILED, SKIPPED, OPEN)
-# Of the results of an operation. The whole file can be downloaded from the API.
+# How many results of an operation are shown. The whole file can be downloaded from the API.
 _MOST_SHOWN: Final = 200
 # Acts whose outcomes are awaited.
 _AWAITED: Final[frozenset[Act]] = frozenset({"replay", "retry"})

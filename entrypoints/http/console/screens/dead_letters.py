@@ -39,7 +39,7 @@ _FIND: Final[Mapping[str, Reader]] = {"q": str}
 _CAUSE: Final = {"queue": optional(query.queue), "error": optional(query.error), "place": query.place}
 _LIST: Final = {**_CAUSE, "cursor": query.cursor}
 _MOST_SHOWN: Final = 65_536
-# Of the newest bulk operations, those are looked for that are at work.
+# How many of the newest bulk operations are looked through for those that are at work.
 _MOST_RUNNING: Final = 10
 
 

@@ -74,7 +74,7 @@ class _Screen:
 
     async def job(self, by: Principal, job_id: str) -> Reply:
         job = await self._kit.use_cases.get_job(by, job_id_of(job_id))
-        # As whoever retries or cancels it is checked: it does its work in the name of the caller who started it.
+        # The same check as for a retry or a cancel: the job does its work in the name of the caller who started it.
         may_write = by.scopes.issuperset({Scope.ORDERS_WRITE, *scopes_of(job, JOB_NEEDS)})
         return self._kit.pages.page(
             "job.html",

@@ -30,7 +30,7 @@ from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
 PATH: Final = "/console/orders/<order_id>"
-# So many of its messages and deliveries are shown.
+# How many of its messages and deliveries are shown.
 _MOST: Final = 50
 # Receivers that are named beside an order: a shop may have a thousand.
 _MOST_UNSENT: Final = 10

@@ -30,7 +30,7 @@ from entrypoints.http.replies import Reply
 from entrypoints.http.routes.route import Route
 
 PATH: Final = "/console/orders"
-# So many new orders are counted for the pill.
+# How far new orders are counted for the pill.
 _MOST_NEW: Final = 100
 
 
@@ -88,7 +88,7 @@ class _Screen:
         return self._page(by, text, Page(orders, None), more_by_part=found.more)
 
     async def _waiting(self, by: Principal, wanted: OrderQuery, cursor: str | None) -> Page[Order | BrokenOrder]:
-        """Those that wait for the worker, a page of them, and of these the ones that the other words choose."""
+        """Read a page of the orders that wait for the worker, and keep those that the other words choose."""
         stuck = wanted.waits == "stuck"
         cursors = self._kit.cursors.of_waiting_orders(stuck=stuck)
         page = await page_of(

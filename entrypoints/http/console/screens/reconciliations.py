@@ -23,7 +23,7 @@ from entrypoints.ndjson import rows_in
 
 PATH: Final = "/console/reconciliations"
 _LIST: Final = {"cursor": query.cursor}
-# Of the discrepancies of a run. The whole file can be downloaded from the API.
+# How many discrepancies of a run are shown. The whole file can be downloaded from the API.
 _MOST_SHOWN: Final = 500
 
 

@@ -46,7 +46,7 @@ from entrypoints.http.routes.route import Open, Route
 # Seconds that `pay` waits for the worker at most.
 _LONGEST: Final = 5.0
 _LISTED: Final = 1000
-# Of a currency that was withdrawn, and in which a product is priced still.
+# For a currency that was withdrawn, while a product is still priced in it.
 _USUAL_DIGITS: Final = 2
 _KEY: Final = frozenset({IDEMPOTENCY_KEY})
 
