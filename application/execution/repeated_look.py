@@ -24,12 +24,17 @@ class RepeatedLook:
     _whole_at: datetime | None = field(default=None, init=False)
     _nothing_before: datetime | None = field(default=None, init=False)
 
-    def begin(self, moment: datetime, *, whole_every: timedelta) -> datetime | None:
-        """Return since when this look, which goes up to the moment, has to look. None: it looks at everything."""
+    def begin(
+        self, moment: datetime, *, whole_every: timedelta, late_commit: timedelta = _LATE_COMMIT
+    ) -> datetime | None:
+        """Return since when this look, which goes up to the moment, has to look. None: it looks at everything.
+
+        Under a lock that every writer takes, nothing is committed late.
+        """
         whole, nothing_before = self._whole_at, self._nothing_before
         if whole is None or nothing_before is None or not whole <= moment < whole + whole_every:
             return None
-        return nothing_before - _LATE_COMMIT if nothing_before <= moment else None
+        return nothing_before - late_commit if nothing_before <= moment else None
 
     def end(self, moment: datetime, since: datetime | None, *, nothing_before: datetime) -> None:
         """Note what the look has left: nothing from before that moment. A look that failed is not noted."""

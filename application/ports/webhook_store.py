@@ -99,14 +99,19 @@ class WebhookDeliveries(Protocol):
     ) -> dict[int, Delivery]:
         """By position. With `lock`, locked in the order of their positions."""
 
-    async def due(self, endpoint_id: EndpointId, moment: datetime, *, limit: int) -> list[Delivery]:
-        """Open deliveries whose next time has come, the one first that has waited longest."""
+    async def due(
+        self, endpoint_id: EndpointId, moment: datetime, *, since: datetime | None = None, limit: int
+    ) -> list[Delivery]:
+        """Open deliveries whose next time has come, the one first that has waited longest. `since`: none is earlier."""
 
     async def skip_open(self, endpoint_id: EndpointId, why: Undelivered, *, at: datetime) -> None:
         """Skip all that are open."""
 
-    async def standing(self, endpoint_id: EndpointId) -> tuple[datetime | None, bool]:
-        """The next time of its open deliveries, and whether any delivery has not arrived, open or not."""
+    async def standing(self, endpoint_id: EndpointId, *, since: datetime | None = None) -> tuple[datetime | None, bool]:
+        """The next time of its open deliveries, and whether any delivery has not arrived, open or not.
+
+        With `since`, none that is earlier is looked for, nor any that has ended: then one may not have arrived.
+        """
 
     async def undelivered(self, endpoint_id: EndpointId, order_ids: Collection[OrderId]) -> list[Delivery]:
         """The deliveries about these orders that have not arrived, by position."""
@@ -123,8 +128,8 @@ class WebhookDeliveries(Protocol):
     async def count(self, endpoint_id: EndpointId, *, after: int, until: int, delivered: bool | None = None) -> int:
         """How many there are above a position, up to another: those that have arrived, those that have not, or all."""
 
-    async def remove(self, endpoint_id: EndpointId, moment: datetime, *, limit: int) -> tuple[int, int]:
-        """Remove those that ended before the moment, from the lowest position on, up to one that has not.
+    async def remove(self, endpoint_id: EndpointId, moment: datetime, *, after: int, limit: int) -> tuple[int, int]:
+        """Remove those that ended before the moment, from the lowest position above `after` on, up to one that has not.
 
         Return how many, and the position of the last one; it is 0 if there is none.
         """

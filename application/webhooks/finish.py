@@ -8,7 +8,7 @@ from application.access.principal import SYSTEM
 from application.ports.audit import AuditEntry, Caller
 from application.ports.persistence import Transaction, UnitOfWork
 from application.ports.webhooks import Attempt, AttemptFailure
-from application.webhooks.planning import Sending
+from application.webhooks.planning import LOOK_AT_ALL, Sending
 from application.webhooks.rounds import Ended, Round, is_gone
 from domain.ids import OrderId
 from domain.webhooks.delivery import Delivery, DeliveryId, Undelivered
@@ -185,7 +185,11 @@ class _Finishing:
     async def _stand(self) -> None:
         progress, kept = self._progress, [*self.new, *self.changed]
         if progress.is_troubled or any(each.finished_at is None or each.reason is not None for each in kept):
-            due_at, is_troubled = await self._tx.webhook_deliveries.standing(self._endpoint.id)
+            since = self._round.plan.nothing_before
+            due_at, is_troubled = await self._tx.webhook_deliveries.standing(self._endpoint.id, since=since)
+            if due_at is None and since is not None:
+                # A round that looks at all of them makes sure.
+                due_at = self._now + LOOK_AT_ALL
             progress.stand(due_at, is_troubled=is_troubled)
 
     async def _disable(self) -> Disabled | None:

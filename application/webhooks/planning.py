@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -16,6 +16,8 @@ from domain.webhooks.progress import Progress
 
 # How many deliveries a round has for each that may be on its way at once. Their outcomes share a transaction.
 _DEPTH: Final = 8
+# Between two looks at all deliveries of an endpoint that are due: a clock may have been wrong.
+LOOK_AT_ALL: Final = timedelta(minutes=1)
 
 
 @frozen
@@ -40,6 +42,8 @@ class Plan:
     progress: Progress
     # Where the endpoint will be, and how many events before that were not wanted, or could not be read any more.
     position: int
+    # No open delivery of the endpoint is due earlier. None: nobody has looked.
+    nothing_before: datetime | None = None
     filtered: int = 0
     lost: int = 0
     lines: list[list[Sending]] = field(factory=list)

@@ -40,7 +40,9 @@ class RemoveDeliveries:
             if progress is None:
                 return 0
             moment = await tx.jobs.now() - self._keep
-            removed, last = await tx.webhook_deliveries.remove(id_, moment, limit=self._batch)
+            removed, last = await tx.webhook_deliveries.remove(
+                id_, moment, after=progress.removed_to, limit=self._batch
+            )
             if removed:
                 progress.removed += removed
                 progress.removed_to = last

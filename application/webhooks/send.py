@@ -1,31 +1,29 @@
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Final
 
 from attrs import define, evolve, field
 
-from application.errors import BrokenRow, LaterRelease, OutcomeUnknown, Trouble
+from application.errors import OutcomeUnknown, Trouble
 from application.execution.batching import Batched
+from application.execution.repeated_look import RepeatedLook
 from application.ports.environment import Clock, Elapsed
-from application.ports.feed import FED_TYPES, FeedBounds, FeedItem, FeedRange, Position, types_among
 from application.ports.persistence import Transaction, UnitOfWork
 from application.ports.webhooks import Attempt, AttemptFailure, Told, WebhookMessages, WebhookTransport
-from application.webhooks.planning import Plan, Read, Sending, plan, size_of
+from application.webhooks.endpoints import MOST_ENDPOINTS
+from application.webhooks.planning import Sending
+from application.webhooks.read_plans import plans
 from application.webhooks.rounds import Ended, Round, is_gone
 from domain.ids import EndpointId
-from domain.orders.events import Event, EventId, event_id
-from domain.webhooks.delivery import Delivery, DeliveryId
-from domain.webhooks.endpoint import Endpoint, InvalidEndpoint, Ordering
+from domain.webhooks.endpoint import InvalidEndpoint
 from domain.webhooks.progress import Progress
 from domain.webhooks.schedule import FAILURES_TO_PAUSE
 
 # How many endpoints are served at once; and apart from these, how many of those that have failed lately.
 _AT_ONCE: Final = 128
 _SUSPECTS_AT_ONCE: Final = 64
-# Events that are read at once for all endpoints at the same position.
-_PAGE: Final = 512
 # Seconds after which a round begins no more attempts. One attempt takes 15 s at most, and the lease is a minute.
 _ROUND: Final = 10.0
 # Milliseconds. A connection that is refused within this time is tried once more, at once.
@@ -63,6 +61,8 @@ class SendWebhooks:
     _suspects: set[EndpointId] = field(factory=set, init=False)
     # They may be leased by this sender, which has begun no round of them.
     _doubtful: list[Progress] = field(factory=list, init=False)
+    # For deliveries that are due, at each endpoint by itself.
+    _looks: defaultdict[EndpointId, RepeatedLook] = field(factory=lambda: defaultdict(RepeatedLook), init=False)
     _ended: list[Ended] = field(factory=list, init=False)
     _woken: asyncio.Event = field(factory=asyncio.Event, init=False)
     _has_begun: bool = field(default=False, init=False)
@@ -149,15 +149,18 @@ class SendWebhooks:
                 for progress in taken:
                     progress.take(self._sender, at=now)
                 await tx.webhook_progress.save_many(taken)
-                plans, failed = await _plans(tx, taken, now)
+                begun, failed = await plans(tx, taken, now, self._looks)
         except OutcomeUnknown:
             self._doubtful += taken
             raise
         self._doubtful.clear()
+        if len(self._looks) > MOST_ENDPOINTS:
+            # Most are those of endpoints that were deleted.
+            self._looks.clear()
         # Those that failed are tried again when their lease ends.
         self._ended += failed
         # A crash from here on is safe: the lease ends, and another sender begins the round anew.
-        return [Round(made, self._sender, now) for made in plans]
+        return [Round(made, self._sender, now) for made in begun]
 
     async def _give_back(self, tx: Transaction) -> None:
         """Take back a lease that the database may have written, although it did not answer."""
@@ -240,87 +243,3 @@ class SendWebhooks:
             begun.error = error
             spent = round((self._elapsed() - since) * 1000)
             return Attempt(at=at, duration_ms=spent, failure=AttemptFailure.UNEXPECTED)
-
-
-async def _plans(tx: Transaction, taken: Sequence[Progress], now: datetime) -> tuple[list[Plan], list[Ended]]:
-    """Plan each round. An endpoint of which something can't be read ends with the error, and holds up no other."""
-    pages = _Pages(tx, await tx.feed.bounds())
-    endpoints, failed = await _endpoints(tx, [progress.endpoint_id for progress in taken])
-    plans: list[Plan] = []
-    for progress in taken:
-        if (endpoint := endpoints.get(progress.endpoint_id)) is None:
-            continue
-        try:
-            plans.append(await _plan(tx, endpoint, progress, now, pages))
-        except Exception as error:
-            if isinstance(error, Trouble) and not isinstance(error, LaterRelease):
-                raise
-            failed.append(Ended(endpoint.id, error=error))
-    return plans, failed
-
-
-async def _endpoints(tx: Transaction, ids: Sequence[EndpointId]) -> tuple[dict[EndpointId, Endpoint], list[Ended]]:
-    """The endpoints, all at once, or one by one if one of them can't be read."""
-    try:
-        return await tx.webhook_endpoints.get_many(ids), []
-    except BrokenRow:
-        pass
-    found: dict[EndpointId, Endpoint] = {}
-    failed: list[Ended] = []
-    for id_ in ids:
-        try:
-            found |= await tx.webhook_endpoints.get_many([id_])
-        except BrokenRow as error:
-            failed.append(Ended(id_, error=error))
-    return found, failed
-
-
-@define(eq=False)
-class _Pages:
-    """The feed after some positions. Most endpoints are at the same one, so that one page serves them all."""
-
-    _tx: Transaction
-    bounds: FeedBounds
-    _read: dict[int, tuple[Sequence[FeedItem], int]] = field(factory=dict, init=False)
-
-    async def after(self, position: int) -> tuple[Sequence[FeedItem], int]:
-        """Some events after a position, and the position up to which they are all."""
-        after, newest = max(position, self.bounds.oldest - 1), self.bounds.newest
-        if after not in self._read:
-            of = FeedRange(after=Position(after), until=newest)
-            items = await self._tx.feed.read(of, limit=_PAGE) if after < newest else []
-            self._read[after] = (items, items[-1].position if len(items) == _PAGE else max(after, newest))
-        return self._read[after]
-
-
-async def _plan(tx: Transaction, endpoint: Endpoint, progress: Progress, now: datetime, pages: _Pages) -> Plan:
-    size = size_of(endpoint, progress, at=now)
-    items, read_to = await pages.after(progress.position)
-    due: Sequence[Delivery] = []
-    undelivered: Sequence[Delivery] = []
-    if progress.due_at is not None and size > 0:
-        due = await tx.webhook_deliveries.due(endpoint.id, now, limit=size)
-    if progress.is_troubled and endpoint.ordering is Ordering.STRICT:
-        orders = {each.order_id for each in due} | {item.event.order_id for item in items}
-        undelivered = await tx.webhook_deliveries.undelivered(endpoint.id, orders)
-    read = Read(
-        now=now,
-        wanted=types_among(FED_TYPES, endpoint.events),
-        due=due,
-        events=await _events_of(tx, due),
-        undelivered=undelivered,
-        items=items,
-        read_to=read_to,
-        oldest=pages.bounds.oldest,
-    )
-    return plan(endpoint, progress, read)
-
-
-async def _events_of(tx: Transaction, deliveries: Sequence[Delivery]) -> dict[DeliveryId, Event]:
-    """From the history of their orders, which is kept for longer than the feed may be."""
-    if not deliveries:
-        return {}
-    history = await tx.events.of_orders({delivery.order_id for delivery in deliveries})
-    events = {event_id(event): event for event in history}
-    found = {each.id: events.get(EventId(each.order_id, each.sequence)) for each in deliveries}
-    return {id_: event for id_, event in found.items() if event is not None}

@@ -10,9 +10,12 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.codecs.webhook_messages import SignedMessages
+from adapters.memory.webhooks import MemoryWebhookTransport
 from adapters.sql.stuck_orders import StuckOrders
 from adapters.sql.tables.events import outbox_mark
 from adapters.sql.tables.feed import feed_queue_mark
@@ -22,10 +25,15 @@ from application.jobs.run_jobs import RunJobs
 from application.messaging.republish import RepublishRequests
 from application.orders.expire_orders import ExpireOrders
 from application.ports.outbox import LEASE_SECONDS, OutboxEntry
-from domain.ids import OrderId
+from application.webhooks.finish import FinishRounds
+from application.webhooks.rounds import Ended, Round
+from application.webhooks.send import SendWebhooks
+from domain.ids import EndpointId, OrderId
 from domain.orders.events import Event, OrderCancelled
+from domain.webhooks.progress import begun_after
 from tests.contract.test_query_plans import recording
-from tests.unit.builders import LATER
+from tests.contract.test_unit_of_work_webhooks import an_endpoint
+from tests.unit.builders import LATER, NOW
 
 # Entries that came and went: a claim that walks over them reads hundreds of pages.
 _GONE = 12_000
@@ -168,6 +176,55 @@ async def test_a_repeated_look_does_not_walk_over_what_is_done(
         assert await pages_read(postgres_engine, lambda _: look()) < _FEW_PAGES
         # As above: a process that has just started looks at all of them.
         assert await pages_read(postgres_engine, lambda engine: begin(engine)()) > 2 * _FEW_PAGES
+
+
+# Deliveries that failed at first, and arrived later; and some that are due now, of orders that are gone.
+_ENDPOINT: Final = UUID(int=1)
+_DELIVERIES: Final = (
+    f"""
+    INSERT INTO webhook_deliveries (endpoint_id, position, order_id, sequence, type, at, status, tries, attempts,
+        outcome, next_at, log)
+    SELECT '{_ENDPOINT}', i, gen_random_uuid(), 1, 'order.paid', now(), 'RETRYING', 1, 1,
+        'status 500', now() - interval '5 s' + i * interval '1 us', '' FROM generate_series(1, {4 * _GONE + 500}) AS i
+    """,  # noqa: S608 - numbers
+    f"UPDATE webhook_deliveries SET status = 'DELIVERED', next_at = NULL, finished_at = now() WHERE position <= {4 * _GONE}",  # noqa: S608, E501 - as above
+    "ANALYZE webhook_deliveries",
+)
+
+
+async def test_deliveries_are_claimed_without_a_walk_over_those_that_have_arrived(postgres_engine: AsyncEngine) -> None:
+    """Also if all of them were due at nearly the same time, as after a recovery of what was missed for days."""
+    unit_of_work = SqlUnitOfWork(postgres_engine)
+    endpoint = an_endpoint(id=EndpointId(_ENDPOINT))
+    async with unit_of_work() as tx:
+        await tx.webhook_endpoints.add_many([endpoint])
+        await tx.webhook_progress.add_many([evolve(begun_after(endpoint.id, 0), due_at=NOW, is_troubled=True)])
+    finish = FinishRounds(unit_of_work)
+
+    async def finish_one(ended: Round) -> Ended:
+        return (await finish([ended]))[0]
+
+    def sender(name: str) -> SendWebhooks:
+        transport, messages = MemoryWebhookTransport(), SignedMessages()
+        return SendWebhooks(unit_of_work, transport, messages, lambda: NOW, lambda: 0.0, name, finish_one)
+
+    async def round_of(sending: SendWebhooks) -> None:
+        await sending()
+        async with asyncio.timeout(60):
+            while not sending.is_idle:
+                await sending.wait()
+
+    async with holding_back_vacuum(postgres_engine):
+        for statement in _DELIVERIES:
+            async with postgres_engine.begin() as connection:
+                await connection.execute(text(statement))
+        first = sender("relay 1")
+        await round_of(first)
+        # What a round of 32 reads of its deliveries and their orders.
+        assert await pages_read(postgres_engine, lambda _: round_of(first)) < 10 * _FEW_PAGES
+        # As above: a process that has just started looks at all of them.
+        another = sender("relay 2")
+        assert await pages_read(postgres_engine, lambda _: round_of(another)) > 30 * _FEW_PAGES
 
 
 async def test_an_event_that_is_committed_late_gets_its_position_however_often_others_passed_it(

@@ -316,6 +316,9 @@ async def test_what_is_due_is_found_the_longest_due_first(unit_of_work: UnitOfWo
         assert positions(await tx.webhook_deliveries.due(endpoint_id, NOW, limit=9)) == [2, 1, 4]
         assert positions(await tx.webhook_deliveries.due(endpoint_id, NOW, limit=1)) == [2]
         assert await tx.webhook_deliveries.standing(endpoint_id) == (NOW - SECOND, True)
+        # Somebody knows that none is due earlier. One that no clock can have set is due all the same.
+        assert positions(await tx.webhook_deliveries.due(endpoint_id, NOW, since=NOW, limit=9)) == [1, 4]
+        assert await tx.webhook_deliveries.standing(endpoint_id, since=NOW) == (NOW, True)
 
 
 async def test_how_an_endpoint_stands(unit_of_work: UnitOfWork) -> None:
@@ -324,7 +327,16 @@ async def test_how_an_endpoint_stands(unit_of_work: UnitOfWork) -> None:
     await add_deliveries(unit_of_work, delivered(well, 1), evolve(skipped, status=DeliveryStatus.SKIPPED))
     async with unit_of_work.reading() as tx:
         assert await tx.webhook_deliveries.standing(well) == (None, False)
+        assert await tx.webhook_deliveries.standing(well, since=NOW) == (None, True)
         assert await tx.webhook_deliveries.standing(ended) == (None, True)
+
+
+async def test_a_removal_goes_on_above_what_is_gone(unit_of_work: UnitOfWork) -> None:
+    id_ = EndpointId(uuid7())
+    await add_deliveries(unit_of_work, *(evolve(delivered(id_, position), finished_at=NOW) for position in (1, 2, 3)))
+    async with unit_of_work() as tx:
+        assert await tx.webhook_deliveries.remove(id_, LATER, after=1, limit=1) == (1, 2)
+        assert await tx.webhook_deliveries.remove(id_, LATER, after=2, limit=9) == (1, 3)
 
 
 async def test_all_that_is_open_is_skipped(unit_of_work: UnitOfWork) -> None:
@@ -435,6 +447,6 @@ async def test_old_ones_are_removed_up_to_one_that_is_not_old(
         made = a_delivery(id_, position) if end is None else evolve(delivered(id_, position), finished_at=end)
         await add_deliveries(unit_of_work, made)
     async with unit_of_work() as tx:
-        assert await tx.webhook_deliveries.remove(id_, LATER, limit=limit) == removed
+        assert await tx.webhook_deliveries.remove(id_, LATER, after=0, limit=limit) == removed
     left = await read(unit_of_work, id_, 1, 2, 3)
     assert sorted(left) == list(range(removed[0] + 1, len(ends) + 1))

@@ -116,8 +116,10 @@ class MemoryWebhookDeliveries:
     ) -> dict[int, Delivery]:
         return {each.id.position: each for each in self._of(endpoint_id) if each.id.position in positions}
 
-    async def due(self, endpoint_id: EndpointId, moment: datetime, *, limit: int) -> list[Delivery]:
-        found = [each for each in self._of(endpoint_id) if each.is_due(moment)]
+    async def due(
+        self, endpoint_id: EndpointId, moment: datetime, *, since: datetime | None = None, limit: int
+    ) -> list[Delivery]:
+        found = [each for each in self._of(endpoint_id) if each.is_due(moment) and _is_since(each, since)]
         return sorted(found, key=lambda each: (each.next_at or moment, each.id.position))[:limit]
 
     async def skip_open(self, endpoint_id: EndpointId, why: Undelivered, *, at: datetime) -> None:
@@ -126,9 +128,10 @@ class MemoryWebhookDeliveries:
             delivery.skip(why, at=at)
         await self.save_many(open_, {})
 
-    async def standing(self, endpoint_id: EndpointId) -> tuple[datetime | None, bool]:
+    async def standing(self, endpoint_id: EndpointId, *, since: datetime | None = None) -> tuple[datetime | None, bool]:
         missing = [each for each in self._of(endpoint_id) if each.status is not DeliveryStatus.DELIVERED]
-        return min((each.next_at for each in missing if each.next_at is not None), default=None), bool(missing)
+        due = [each.next_at for each in missing if each.next_at is not None and _is_since(each, since)]
+        return min(due, default=None), since is not None or bool(missing)
 
     async def undelivered(self, endpoint_id: EndpointId, order_ids: Collection[OrderId]) -> list[Delivery]:
         missing = [each for each in self._of(endpoint_id) if each.status is not DeliveryStatus.DELIVERED]
@@ -150,9 +153,9 @@ class MemoryWebhookDeliveries:
         found = [each for each in self._of(endpoint_id) if after < each.id.position <= until]
         return sum(delivered in {None, each.status is DeliveryStatus.DELIVERED} for each in found)
 
-    async def remove(self, endpoint_id: EndpointId, moment: datetime, *, limit: int) -> tuple[int, int]:
+    async def remove(self, endpoint_id: EndpointId, moment: datetime, *, after: int, limit: int) -> tuple[int, int]:
         removed: list[DeliveryId] = []
-        for delivery in self._of(endpoint_id)[:limit]:
+        for delivery in [each for each in self._of(endpoint_id) if each.id.position > after][:limit]:
             if delivery.finished_at is None or delivery.finished_at >= moment:
                 break
             removed.append(delivery.id)
@@ -171,3 +174,7 @@ class MemoryWebhookDeliveries:
             evolve(delivery),
             log + lines_of(attempts.get(delivery.id, ())),
         )
+
+
+def _is_since(delivery: Delivery, since: datetime | None) -> bool:
+    return since is None or (delivery.next_at is not None and delivery.next_at >= since)

@@ -102,9 +102,10 @@ _AT: Final = _ALL.where(_OF_ENDPOINT, among(_D.position, "positions"))
 _AT_LOCKED: Final = _AT.order_by(_D.position).with_for_update()
 _LOG: Final = select(_D.log).where(_OF_ENDPOINT, _D.position == bindparam("position"))
 _MOMENT: Final = bindparam("moment", type_=UtcDateTime())
+_SINCE: Final = _D.next_at >= bindparam("since", type_=UtcDateTime())
 
 
-def _due() -> Select[Any]:
+def _due(*, since: bool) -> Select[Any]:
     """One stretch of the index for those whose time has come, and one for those whose time no clock can have set."""
 
     def stretch(condition: ColumnElement[bool]) -> Select[Any]:
@@ -112,11 +113,14 @@ def _due() -> Select[Any]:
         return select(*found.subquery().c)
 
     void = bindparam("void", type_=UtcDateTime())
-    return select(*union_all(stretch(_D.next_at <= _MOMENT), stretch(_D.next_at > void)).subquery("due").c)
+    past = and_(_D.next_at <= _MOMENT, _SINCE) if since else _D.next_at <= _MOMENT
+    return select(*union_all(stretch(past), stretch(_D.next_at > void)).subquery("due").c)
 
 
-_DUE: Final = _due()
+_DUE: Final = _due(since=False)
+_DUE_SINCE: Final = _due(since=True)
 _NEXT_DUE: Final = select(_D.next_at).where(_OF_ENDPOINT, DELIVERY_OPEN).order_by(_D.next_at).limit(1)
+_NEXT_DUE_SINCE: Final = _NEXT_DUE.where(_SINCE)
 _ANY_MISSING: Final = select(_D.position).where(_OF_ENDPOINT, NOT_DELIVERED).limit(1)
 _MISSING_OF_ORDERS: Final = _ALL.where(_OF_ENDPOINT, NOT_DELIVERED, among(_D.order_id, "order_ids")).order_by(
     _D.position
@@ -158,7 +162,12 @@ def _page(*names: str, undelivered: bool) -> Select[Any]:
 _STRETCH: Final = and_(_OF_ENDPOINT, _D.position > bindparam("after"), _D.position <= bindparam("until"))
 _COUNT: Final = select(func.count().label("number")).select_from(webhook_deliveries).where(_STRETCH)
 _COUNT_MISSING: Final = _COUNT.where(NOT_DELIVERED)
-_FIRST: Final = select(_D.position, _D.finished_at).where(_OF_ENDPOINT).order_by(_D.position).limit(bindparam("limit"))
+_FIRST: Final = (
+    select(_D.position, _D.finished_at)
+    .where(_OF_ENDPOINT, _D.position > bindparam("after"))
+    .order_by(_D.position)
+    .limit(bindparam("limit"))
+)
 _REMOVE: Final = delete(webhook_deliveries).where(_OF_ENDPOINT, _D.position <= bindparam("last"))
 
 
@@ -181,15 +190,22 @@ class SqlWebhookDeliveries:
         rows = await self._block.fetch(_AT_LOCKED if lock else _AT, given, lock=lock)
         return {row.position: _read(row) for row in rows}
 
-    async def due(self, endpoint_id: EndpointId, moment: datetime, *, limit: int) -> list[Delivery]:
-        given = {"endpoint_id": endpoint_id, "moment": moment, "void": moment + LONGEST_PAUSE, "limit": limit}
-        found = [_read(row) for row in await self._block.fetch(_DUE, given)]
+    async def due(
+        self, endpoint_id: EndpointId, moment: datetime, *, since: datetime | None = None, limit: int
+    ) -> list[Delivery]:
+        given: dict[str, Any] = {"endpoint_id": endpoint_id, "moment": moment, "limit": limit}
+        given |= {"void": moment + LONGEST_PAUSE} | ({} if since is None else {"since": since})
+        rows = await self._block.fetch(_DUE if since is None else _DUE_SINCE, given)
+        found = [_read(row) for row in rows]
         return sorted(found, key=lambda each: (each.next_at or moment, each.id.position))[:limit]
 
     async def skip_open(self, endpoint_id: EndpointId, why: Undelivered, *, at: datetime) -> None:
         await self._block.change(_SKIP_OPEN, {"endpoint_id": endpoint_id, "why": why.value, "ended": at})
 
-    async def standing(self, endpoint_id: EndpointId) -> tuple[datetime | None, bool]:
+    async def standing(self, endpoint_id: EndpointId, *, since: datetime | None = None) -> tuple[datetime | None, bool]:
+        if since is not None:
+            rows = await self._block.fetch(_NEXT_DUE_SINCE, {"endpoint_id": endpoint_id, "since": since})
+            return (rows[0].next_at if rows else None), True
         due = await self._block.fetch(_NEXT_DUE, {"endpoint_id": endpoint_id})
         if due:
             return due[0].next_at, True
@@ -233,9 +249,9 @@ class SqlWebhookDeliveries:
             return int(missing)
         return int((await self._block.fetch(_COUNT, given))[0].number - missing)
 
-    async def remove(self, endpoint_id: EndpointId, moment: datetime, *, limit: int) -> tuple[int, int]:
+    async def remove(self, endpoint_id: EndpointId, moment: datetime, *, after: int, limit: int) -> tuple[int, int]:
         removed, last = 0, 0
-        for row in await self._block.fetch(_FIRST, {"endpoint_id": endpoint_id, "limit": limit}):
+        for row in await self._block.fetch(_FIRST, {"endpoint_id": endpoint_id, "after": after, "limit": limit}):
             if row.finished_at is None or row.finished_at >= moment:
                 break
             removed, last = removed + 1, row.position

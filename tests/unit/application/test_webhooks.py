@@ -461,6 +461,26 @@ async def _fail_for_days(webhooks: Webhooks, id_: EndpointId, span: timedelta = 
     assert (await webhooks.endpoint(id_)).is_served
 
 
+async def test_what_came_to_be_due_earlier_than_a_clock_allows_is_sent_within_two_minutes(webhooks: Webhooks) -> None:
+    """A sender begins its looks where the last one left nothing."""
+    shop, id_ = webhooks.shop, await webhooks.add()
+    webhooks.answers[URL] = lambda _: BROKEN
+    await webhooks.orders()
+    await webhooks.send()
+    del webhooks.answers[URL]
+    await webhooks.pass_time(MINUTE, step=6 * SECOND)
+    assert set(statuses(await webhooks.deliveries(id_))) == {"DELIVERED"}
+    position = webhooks.progress(id_).position
+    # By another process, while the clock is behind.
+    shop.clock.forward(-HOUR)
+    await shop.use_cases.resend_delivery(SYSTEM, DeliveryId(id_, position))
+    shop.clock.forward(HOUR)
+    sent = len(webhooks.received())
+    await webhooks.pass_time(2 * MINUTE + SECOND, step=SECOND)
+    assert len(webhooks.received()) == sent + 1
+    assert set(statuses(await webhooks.deliveries(id_))) == {"DELIVERED"}
+
+
 async def test_an_endpoint_is_sent_no_more_than_its_rate(webhooks: Webhooks) -> None:
     await webhooks.add(rate_per_s=3)
     await webhooks.orders(5)
