@@ -8,7 +8,7 @@ from attrs import define, field, frozen, setters
 from attrs.validators import ge
 
 from domain.errors import DomainError, IllegalTransition
-from domain.orders.events import Event, OrderAccepted
+from domain.orders.events import ACCEPTED_TYPES, Event
 
 _LONGEST_REASON: Final = 2000
 _LONGEST_NAME: Final = 200
@@ -87,7 +87,7 @@ class DeadLetter:
         """Return the event to be re-enqueued. `history` has all events of its order.
 
         With `instead`, that is an edited copy: of the same type, about the same order. Raise `UnreadableMessage`,
-        `ForeignMessage` or `IllegalTransition`. An accepted order is in no history yet, so nothing vouches for what a
+        `ForeignMessage` or `IllegalTransition`. What was accepted is in no history yet, so nothing vouches for what a
         copy of it says: it is replayed as it came, and checked again when it is recorded.
         """
         self._expect_undecided()
@@ -101,11 +101,11 @@ class DeadLetter:
             raise ForeignMessage(
                 f"an edited copy of dead letter {self.id} is {self.event.type} of order {self.event.order_id}, too"
             )
-        if isinstance(event, OrderAccepted):
+        if isinstance(event, ACCEPTED_TYPES):
             if event != self.event:
                 raise ForeignMessage(
-                    f"dead letter {self.id} can't be replayed as an accepted order that was edited, for nothing here"
-                    " says that a customer asked for it: replay the letter as it came, or have the order placed again"
+                    f"dead letter {self.id} can't be replayed with other words: it was accepted and is not recorded, so"
+                    " nothing here says that a customer asked for them: replay it as it came, or have it asked for anew"
                 )
         elif event not in history:
             raise ForeignMessage(

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from adapters.codecs.export_rows import WRITERS
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.codecs.webhook_messages import SignedMessages
+from adapters.memory.accepted_changes import MemoryAcceptedChanges, SharedAcceptedChanges
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.cache_owner import MemoryCacheOwner
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
@@ -36,7 +37,15 @@ from application.assembly.use_cases import UseCases
 from application.execution.after_commit import AfterCommit
 from application.execution.one_database import KeepCachesToDatabase
 from application.payments.provider_calls import ProviderCalls
-from application.ports.caching import CacheFence, CacheOwner, CatalogueCache, PriceList, RecentOrders, StockCache
+from application.ports.caching import (
+    AcceptedChanges,
+    CacheFence,
+    CacheOwner,
+    CatalogueCache,
+    PriceList,
+    RecentOrders,
+    StockCache,
+)
 from application.ports.carts import Carts
 from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.messaging import IntakeQueue, OutboxSignal
@@ -97,6 +106,12 @@ def _carts_in_redis(redis: "GuardedRedis", namespace: str) -> Carts:
     from adapters.redis.carts import RedisCarts  # noqa: PLC0415 - as above
 
     return RedisCarts(redis, namespace)
+
+
+def _accepted_changes_in_redis(redis: "GuardedRedis", namespace: str) -> AcceptedChanges:
+    from adapters.redis.accepted_changes import RedisAcceptedChanges  # noqa: PLC0415 - as above
+
+    return SharedAcceptedChanges(RedisAcceptedChanges(redis, namespace))
 
 
 def _where_carts_are(settings: Settings) -> str:
@@ -252,6 +267,11 @@ class Container(containers.DeclarativeContainer):
         nowhere=providers.Singleton(NoCarts),
     )
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
+    accepted_changes: providers.Provider[AcceptedChanges] = providers.Selector(
+        providers.Callable(lambda settings: "redis" if settings.redis_url else "memory", settings),
+        redis=providers.Singleton(_accepted_changes_in_redis, redis, settings.provided.namespace),
+        memory=providers.Singleton(MemoryAcceptedChanges),
+    )
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
     last_heartbeat: providers.Provider[LastHeartbeat] = providers.Selector(
         providers.Callable(lambda settings: "redis" if settings.redis_url else "nowhere", settings),
@@ -307,6 +327,7 @@ class Container(containers.DeclarativeContainer):
         unit_of_work=unit_of_work,
         recent_orders=recent_orders,
         queued_here=queued_here,
+        accepted_changes=accepted_changes,
         catalogue_cache=catalogue_cache,
         stock_cache=stock_cache,
         carts=carts,

@@ -15,6 +15,7 @@ from domain.orders.events import (
     AskedUnder,
     Event,
     OrderAccepted,
+    OrderChangeAccepted,
     OrderChangeRefused,
     OrderDetailsChanged,
     OrderFailed,
@@ -81,6 +82,39 @@ class AcceptedShape(Struct, kw_only=True):
             pay=self.pay is True,
             request_id=self.request_id or None,
             details=restored_details(self.details),
+        )
+
+
+class ChangeAcceptedShape(Struct, kw_only=True):
+    asked: str
+    at: datetime
+    job_id: UUID
+    order_id: UUID
+    request_id: str | UnsetType = UNSET
+    sequence: int = 0
+    signature: str
+
+    @classmethod
+    def of(cls, event: OrderChangeAccepted, /) -> Self:
+        return cls(
+            asked=event.asked,
+            at=event.at,
+            job_id=event.job_id,
+            order_id=event.order_id,
+            request_id=event.request_id or UNSET,
+            sequence=event.sequence,
+            signature=event.signature,
+        )
+
+    def restored(self, kind: type[OrderChangeAccepted], /) -> OrderChangeAccepted:
+        return kind(
+            order_id=OrderId(self.order_id),
+            sequence=self.sequence,
+            at=self.at,
+            request_id=self.request_id or None,
+            job_id=JobId(self.job_id),
+            asked=self.asked,
+            signature=self.signature,
         )
 
 
@@ -295,6 +329,7 @@ class HappenedShape(Struct, kw_only=True):
 
 _WITH_DATA: Final[Mapping[type[Event], type[EventShape]]] = {
     events.OrderAccepted: AcceptedShape,
+    events.OrderChangeAccepted: ChangeAcceptedShape,
     events.OrderPlaced: PlacedShape,
     events.OrderDetailsChanged: DetailsChangedShape,
     events.OrderChangeRefused: ChangeRefusedShape,

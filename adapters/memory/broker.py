@@ -30,19 +30,20 @@ class MemoryBroker:
 
     _room: int = field(default=_ROOM, kw_only=True)
     _now: Clock = field(default=_utc_now, kw_only=True)
-    # By the type of the event.
+    # By their names.
     _queues: dict[str, "MemorySubscription"] = field(factory=dict, init=False)
 
     def queue(self, work: WorkQueue, *, delays: Sequence[float] = RETRY_DELAYS) -> "MemorySubscription":
         """The queue of this work, empty."""
-        queue = MemorySubscription(work.event.type, delays=tuple(delays), now=self._now)
-        self._queues[work.event.type] = queue
+        queue = MemorySubscription(work.name, delays=tuple(delays), now=self._now)
+        self._queues[work.name] = queue
         return queue
 
     async def enqueue(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         confirmed: list[OutboxEntry] = []
         for entry in entries:
-            queue = self._queues.get(entry.type)
+            work = QUEUE_OF.get(entry.type)
+            queue = None if work is None else self._queues.get(work.name)
             if queue is not None and queue.waiting() < self._room:
                 queue.bring(entry.body)
                 confirmed.append(entry)
@@ -94,7 +95,7 @@ class MemoryDeadLetterQueue:
 class MemorySubscription:
     """The events that wait for one consumer. The tag of a delivery is the moment of the first attempt at it."""
 
-    type: str
+    name: str
     _delays: tuple[float, ...] = field(kw_only=True)
     _now: Clock = field(default=_utc_now, kw_only=True)
     dead_letters: MemoryDeadLetterQueue = field(factory=MemoryDeadLetterQueue, init=False)
@@ -111,7 +112,7 @@ class MemorySubscription:
 
     def state(self) -> QueueState:
         return QueueState(
-            name=QUEUE_OF[self.type].name,
+            name=self.name,
             ready=len(self._waiting),
             unacked=self._unsettled,
             consumers=int(self._has_consumer),

@@ -113,6 +113,7 @@ class MemoryStore:
     # The newest last.
     open_periods: list[OpenPeriod] = field(factory=list)
     reset_at: datetime | None = None
+    secret: bytes = bytes(32)
     # The clock of the database, by which orders are recorded and leases end.
     now: Clock = field(default=_utc_now, kw_only=True)
     # One writer at a time, which is the strictest isolation. Another lock given here may allow more.

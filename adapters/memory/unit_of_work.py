@@ -21,7 +21,7 @@ from adapters.memory.repositories.orders import MemoryOrders
 from adapters.memory.repositories.outbox import MemoryOutbox
 from adapters.memory.repositories.payments import MemoryPayments
 from adapters.memory.repositories.products import MemoryProducts
-from adapters.memory.repositories.resets import MemoryResets
+from adapters.memory.repositories.shop import MemoryShop
 from adapters.memory.repositories.stock_adjustments import MemoryStockAdjustments
 from adapters.memory.repositories.waiting_work import MemoryWaitingWork
 from adapters.memory.repositories.webhooks import (
@@ -141,8 +141,8 @@ class MemoryTransaction:
         return MemoryFiles(self._changes)
 
     @property
-    def resets(self) -> MemoryResets:
-        return MemoryResets(self._changes)
+    def shop(self) -> MemoryShop:
+        return MemoryShop(self._changes)
 
     @property
     def audit(self) -> MemoryAudit:

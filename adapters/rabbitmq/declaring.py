@@ -98,7 +98,8 @@ async def remove_old_bindings(url: str, topology: Topology) -> None:
     """
     async with _asking(url, topology) as ask:
         for work in WORK_QUEUES:
-            await ask(_unbinding(topology.queue(work.name), topology.exchange, work.event.type))
+            for event in work.events:
+                await ask(_unbinding(topology.queue(work.name), topology.exchange, event.type))
 
 
 async def remove_former_queues(url: str, topology: Topology) -> list[str]:

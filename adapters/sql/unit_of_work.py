@@ -26,7 +26,7 @@ from adapters.sql.repositories.orders import SqlOrders
 from adapters.sql.repositories.outbox import SqlOutbox
 from adapters.sql.repositories.payments import SqlPayments
 from adapters.sql.repositories.products import SqlProducts
-from adapters.sql.repositories.resets import SqlResets
+from adapters.sql.repositories.shop import SqlShop
 from adapters.sql.repositories.stock_adjustments import SqlStockAdjustments
 from adapters.sql.repositories.waiting_work import SqlWaitingWork
 from adapters.sql.repositories.webhook_deliveries import SqlWebhookDeliveries
@@ -112,7 +112,7 @@ class _SqlTransaction:
     jobs = _repository(lambda block, _: SqlJobs(block))
     messages = _repository(lambda block, _: SqlMessages(block))
     files = _repository(lambda block, _: SqlFiles(block))
-    resets = _repository(lambda block, _: SqlResets(block))
+    shop = _repository(lambda block, _: SqlShop(block))
     audit = _repository(lambda block, _: SqlAudit(block))
     consistency_checks = _repository(lambda block, _: SqlConsistencyChecks(block))
     webhook_endpoints = _repository(lambda block, _: SqlWebhookEndpoints(block))

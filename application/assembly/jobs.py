@@ -41,7 +41,9 @@ from application.jobs.run_jobs import RunJobs
 from application.messages.list_messages import ListMessages
 from application.messages.post_message import PostMessage, StoreMessage
 from application.operations import bulk
-from application.orders.queued_changes import CHANGE_NEEDS, MakeChange
+from application.orders.accept_changes import FindAccepted
+from application.orders.change_jobs import CHANGE_NEEDS
+from application.orders.queued_changes import MakeChange
 from application.ports.broken import BrokenJob
 from application.reconciliation import runs
 from application.webhooks.deliveries import RecoverDeliveries
@@ -105,7 +107,7 @@ def job_use_cases(shared: Shared) -> JobUseCases:
     return JobUseCases(
         post_message=Guarded(Scope.ORDERS_WRITE, PostMessage(add_job, get_order)),
         list_messages=Guarded(Scope.ORDERS_READ, ListMessages(uow, get_order)),
-        get_job=Guarded(Scope.ORDERS_READ, GetJob(uow, shared.unrecorded)),
+        get_job=Guarded(Scope.ORDERS_READ, GetJob(uow, shared.unrecorded, FindAccepted(shared.ports.accepted_changes))),
         list_jobs=Guarded(Scope.ORDERS_READ, ListJobs(uow), by_shop=True),
         count_jobs=Guarded(Scope.ORDERS_READ, CountJobs(uow), by_shop=True),
         retry_job=Guarded(Scope.ORDERS_WRITE, RetryJob(uow, JOB_NEEDS), by_shop=True),

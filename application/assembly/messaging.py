@@ -64,7 +64,7 @@ def messaging_use_cases(shared: Shared) -> MessagingUseCases:
 
     return MessagingUseCases(
         consumers=(
-            consumer(INTAKE, shared.persist_orders),
+            consumer(INTAKE, shared.record_accepted),
             consumer(PAYMENTS, ByOrder(shared.process_payment)),
             consumer(REFUNDS, ByOrder(shared.refund_order)),
         ),

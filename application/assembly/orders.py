@@ -15,9 +15,19 @@ from application.intake.check_order import CheckedOrder, CheckOrder
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.intake.refresh_prices import RefreshPrices
+from application.orders.accept_changes import ShopSecret
 from application.orders.await_version import AwaitVersion
 from application.orders.cancel_order import CancelOrder
 from application.orders.change_details import ChangeDetails
+from application.orders.change_jobs import (
+    CANCEL,
+    CHANGE_DETAILS,
+    COMPLETE,
+    DELETE,
+    PAY,
+    REFUND,
+    ChangeQueued,
+)
 from application.orders.complete_order import CompleteOrder
 from application.orders.count_orders import CountOrders, ReadCount
 from application.orders.delete_order import DeleteOrder
@@ -28,15 +38,6 @@ from application.orders.find_by_id_part import FindByIdPart, FoundByIdPart
 from application.orders.get_history import GetHistory
 from application.orders.list_orders import ListOrders, ReadOrders
 from application.orders.list_waiting import ListWaitingOrders
-from application.orders.queued_changes import (
-    CANCEL,
-    CHANGE_DETAILS,
-    COMPLETE,
-    DELETE,
-    PAY,
-    REFUND,
-    ChangeQueued,
-)
 from application.orders.republish_request import RepublishRequest
 from application.orders.search_orders import SearchOrders
 from application.orders.standing import Deadlines
@@ -72,6 +73,7 @@ class OrderUseCases:
     request_payment: Callable[[Principal, OrderCall | Keyed[OrderCall]], Awaitable[Order | ChangeQueued | Replayed]]
     request_refund: ChangeOrder
     refresh_prices: RefreshPrices
+    shop_secret: ShopSecret
     expire_orders: ExpireOrders
     list_waiting_orders: Guarded[..., Sequence[tuple[WaitingPlace, Order | BrokenOrder]]]
     republish_request: Callable[[Principal, OrderCall], Awaitable[Order]]
@@ -104,6 +106,7 @@ def order_use_cases(shared: Shared) -> OrderUseCases:
         request_payment=shared.changing_once(Scope.PAYMENTS_WRITE, PAY, RequestPayment(uow, now)),
         request_refund=shared.changing(Scope.REFUNDS_WRITE, REFUND, RequestRefund(uow, now)),
         refresh_prices=RefreshPrices(uow, shared.ports.price_list),
+        shop_secret=shared.shop_secret,
         expire_orders=shared.expire_orders,
         list_waiting_orders=Guarded(
             Scope.ORDERS_READ, ListWaitingOrders(uow, now, shared.limits.stuck_after), by_shop=True

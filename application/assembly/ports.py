@@ -8,7 +8,7 @@ from application.admin.reset_shop import Empty
 from application.execution.after_commit import AfterCommit, Committed, tell_nobody
 from application.messaging.subscriptions import WorkQueue
 from application.payments.provider_calls import ProviderCalls
-from application.ports.caching import CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
+from application.ports.caching import AcceptedChanges, CacheFence, CatalogueCache, PriceList, RecentOrders, StockCache
 from application.ports.carts import Carts
 from application.ports.environment import Clock, Elapsed, NewId, NewSecret, loop_time
 from application.ports.messaging import DeadLetterQueue, EventPublisher, IntakeQueue, OutboxSignal, Subscription
@@ -31,6 +31,7 @@ class Ports:
     recent_orders: RecentOrders
     # The orders that this process has queued. They can be read here while the shared recent orders can't.
     queued_here: RecentOrders
+    accepted_changes: AcceptedChanges
     catalogue_cache: CatalogueCache
     stock_cache: StockCache
     carts: Carts

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 
@@ -17,15 +17,19 @@ from application.catalogue.get_product import GetProduct
 from application.execution.after_commit import PropagateChanges
 from application.execution.answering import AnsweringDatabase
 from application.execution.batching import Batched
+from application.execution.circuit_breaker import CircuitBreaker
 from application.execution.conditional import OrderCall
 from application.execution.idempotency import Keyed, Outcome, Replayed
 from application.intake.order_intake import OrderIntake
 from application.intake.persist_orders import PersistOrders
 from application.intake.unrecorded import TellUnrecorded, Unrecorded
 from application.messaging.subscriptions import PAYMENTS, REFUNDS, WorkQueue
+from application.orders.accept_changes import AcceptChanges, ChangeOrAccept, NamedChange, ShopSecret
+from application.orders.change_jobs import ChangeQueued
 from application.orders.expire_orders import ExpireOrders
 from application.orders.get_order import GetOrder
-from application.orders.queued_changes import ChangeQueued, QueueChanges, wake
+from application.orders.queued_changes import QueueChanges, wake
+from application.orders.record_changes import RecordAccepted, RecordChanges
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import Answer, ProcessPayment
 from application.payments.refund_order import RefundOrder
@@ -36,6 +40,9 @@ from domain.catalogue.product import Product
 from domain.errors import DomainError
 from domain.ids import ProductId
 from domain.orders.order import Order
+
+C = TypeVar("C", bound=OrderCall | Keyed[OrderCall])
+R = TypeVar("R")
 
 # A change of one order, by a caller.
 ChangeOrder = Callable[[Principal, OrderCall], Awaitable[Order | ChangeQueued]]
@@ -52,6 +59,9 @@ class Shared:
     batches: Batches
     intake: OrderIntake
     persist_orders: PersistOrders
+    record_accepted: RecordAccepted
+    shop_secret: ShopSecret
+    accept_change: Batched[NamedChange, ChangeQueued]
     get_order: Batched[OrderCall, Order]
     get_product: Batched[ProductId, Product]
     process_payment: ProviderPipeline[Answer]
@@ -69,7 +79,7 @@ class Shared:
         uow = AnsweringDatabase(ports.unit_of_work(propagate), ports.elapsed)
         unrecorded = Unrecorded(recent, ports.queued_here, queues=limits.intake != "direct")
         batches = Batches(limits, ports.telemetry)
-        persist_orders = PersistOrders(uow, wake)
+        persist_orders, secret = PersistOrders(uow, wake), ShopSecret(uow)
 
         def duplicates(work: WorkQueue) -> Record:
             return ports.telemetry.of(DUPLICATES, queue=work.name)
@@ -84,6 +94,20 @@ class Shared:
                 order_intake(ports, limits, batches, uow, persist_orders), ports.telemetry, limits.intake
             ),
             persist_orders=persist_orders,
+            record_accepted=RecordAccepted(persist_orders, RecordChanges(uow)),
+            shop_secret=secret,
+            accept_change=batches(
+                AcceptChanges(
+                    CircuitBreaker(
+                        ports.intake_queue.put_changes, seconds=limits.broker_timeout, pause=limits.breaker_pause
+                    ),
+                    unrecorded,
+                    ports.accepted_changes,
+                    secret,
+                    ports.new_id,
+                    now,
+                )
+            ),
             get_order=batches(GetOrder(uow, recent, unrecorded, fence)),
             get_product=batches(GetProduct(uow)),
             process_payment=ProviderPipeline(
@@ -111,7 +135,7 @@ class Shared:
     ) -> ChangeOrder:
         """A change of one order, which knows the orders that are not recorded yet, and is written into the audit."""
         work: Batched[OrderCall, Order | ChangeQueued] = self.batches(self._waiting(name, change), name)
-        return Guarded(needs, with_own_order_by(work), by_shop=by_shop)
+        return Guarded(needs, with_own_order_by(self._accepting(name, work)), by_shop=by_shop)
 
     def changing_once(
         self,
@@ -123,7 +147,14 @@ class Shared:
         work: Batched[OrderCall | Keyed[OrderCall], Order | ChangeQueued | Replayed] = self.batches(
             self._waiting(name, change), name
         )
-        return Guarded(needs, with_own_order_by(work))
+        return Guarded(needs, with_own_order_by(self._accepting(name, work)))
+
+    def _accepting(self, name: str, change: Callable[[C], Awaitable[R]]) -> Callable[[C], Awaitable[R | ChangeQueued]]:
+        """The change, which goes into the queue while the database is away, where orders may be queued at all."""
+        if self.limits.intake == "direct":
+            return change
+        in_time = CircuitBreaker(change, seconds=self.limits.last_resort_timeout, pause=self.limits.breaker_pause)
+        return ChangeOrAccept(name, change, in_time, self.uow.answers, self.accept_change)
 
     def _waiting(self, name: str, change: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]) -> Any:
         """The change of an order that may not be recorded yet. Where orders are queued, it waits for its order."""
@@ -131,4 +162,4 @@ class Shared:
         told: TellUnrecorded[Any, Any] = TellUnrecorded(change, self.unrecorded)
         if self.limits.intake == "direct":
             return told
-        return QueueChanges(name, told, self.uow, self.unrecorded, self.ports.new_id)
+        return QueueChanges(name, told, self.uow, self.unrecorded, self.ports.accepted_changes, self.ports.new_id)

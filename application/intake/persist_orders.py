@@ -38,7 +38,7 @@ class PersistOrders:
     async def __call__(self, asked: Sequence[OrderAccepted]) -> Sequence[DomainError | KeyInFlight | None]:
         outcomes: dict[OrderId, Outcome] = {}
         async with self._unit_of_work() as tx:
-            events, emptied_at = asked, await tx.resets.last()
+            events, emptied_at = asked, await tx.shop.emptied_at()
             if emptied_at is not None:
                 # What was accepted before the shop was emptied is gone, with all other orders of that time.
                 events = [event for event in asked if event.at >= emptied_at]
@@ -68,7 +68,7 @@ class PersistOrders:
             await record(tx, [new[id_] for id_ in refused])
             if new:
                 await self._wake(tx, new.keys())
-            if await tx.resets.last() != emptied_at:
+            if await tx.shop.emptied_at() != emptied_at:
                 raise Aborted("the shop was emptied meanwhile")
         told = {id_: None if id_ in refused else _told(outcome) for id_, outcome in outcomes.items()}
         return [told.get(event.order_id) or _difference(event, orders.get(event.order_id)) for event in asked]

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
@@ -24,38 +24,42 @@ class GetJob:
     """Read one job. A customer sees those about its own orders. Raise `UnknownJob`.
 
     An order that was answered with 202 is a job as well, under the id of the order: AVAILABLE until it is recorded. It
-    costs no row: it is read off the order.
+    costs no row: it is read off the order. So is a change that was accepted and has no row yet.
     """
 
     _unit_of_work: UnitOfWork
     _unrecorded: Unrecorded
+    # Find a change that was accepted, as the job that it will be.
+    _find_accepted: Callable[[JobId], Awaitable[Job | None]]
 
     async def __call__(self, by: Principal, id_: JobId) -> Job:
+        change = await self._find_accepted(id_)
         try:
-            job, order = await self._recorded(id_)
+            job, order = await self._recorded(id_, change)
         except Trouble:
-            # An order is accepted while the database is away, and so can be followed.
-            job, order = await self._accepted(id_)
+            # What is accepted while the database is away can be followed.
+            job, order = await self._accepted(id_, change)
             if job is None:
                 raise
         if job is None:
-            job, order = await self._accepted(id_)
+            job, order = await self._accepted(id_, change)
         elif order is None and job.order_id is not None:
             order = await self._unrecorded.get(job.order_id)
         if job is None or (by.user_id is not None and (order is None or order.user_id != by.user_id)):
             raise unknown_job(id_)
         return job
 
-    async def _recorded(self, id_: JobId) -> tuple[Job | None, Order | None]:
+    async def _recorded(self, id_: JobId, change: Job | None) -> tuple[Job | None, Order | None]:
         """Return the job and the order that it is about."""
         async with self._unit_of_work.reading() as tx:
-            job = (await tx.jobs.get_many({id_})).get(id_)
+            job = (await tx.jobs.get_many({id_})).get(id_, change)
             order = await _order_of(tx, OrderId(id_) if job is None else job.order_id)
         return (_recorded(order) if job is None and order is not None else job), order
 
-    async def _accepted(self, id_: JobId) -> tuple[Job | None, Order | None]:
-        order = await self._unrecorded.get(OrderId(id_))
-        return (None if order is None else _accepted(order)), order
+    async def _accepted(self, id_: JobId, change: Job | None) -> tuple[Job | None, Order | None]:
+        order_id = None if change is None else change.order_id
+        order = await self._unrecorded.get(order_id or OrderId(id_))
+        return (None if order is None else change or _accepted(order)), order
 
 
 @frozen

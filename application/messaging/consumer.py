@@ -69,11 +69,12 @@ class Consumer:
 
         The broker will deliver again what was not settled.
         """
-        ours = [delivery for delivery in deliveries if isinstance(delivery.event, self.work.event)]
+        ours = [delivery for delivery in deliveries if isinstance(delivery.event, self.work.events)]
+        takes = " and ".join(event.type for event in self.work.events)
         settled: list[tuple[Delivery, WorkOutcome]] = [
-            (delivery, Misplaced(f"queue {self.work.name} takes only {self.work.event.type} events"))
+            (delivery, Misplaced(f"queue {self.work.name} takes only {takes} events"))
             for delivery in deliveries
-            if not isinstance(delivery.event, self.work.event)
+            if not isinstance(delivery.event, self.work.events)
         ]
         with WorkingFor(delivery.event.request_id for delivery in ours if delivery.event.request_id):
             outcomes = await self._handle_all([delivery.event for delivery in ours]) if ours else []

@@ -12,6 +12,7 @@ from application.messaging.find_dead_letters import existing
 from application.messaging.subscriptions import INTAKE, PAYMENTS, QUEUE_OF, REFUNDS
 from application.operations.trial import RecordedProvider, Seen, Trial, differences
 from application.orders.queued_changes import wake
+from application.orders.record_changes import RecordAccepted, RecordChanges
 from application.payments.pipeline import Answered, ProviderWork
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
@@ -21,7 +22,7 @@ from application.ports.persistence import Transaction, UnitOfWork
 from domain.dead_letter import DeadLetter
 from domain.errors import DomainError
 from domain.ids import OrderId
-from domain.orders.events import Event, OrderAccepted
+from domain.orders.events import ACCEPTED_TYPES, Event
 from domain.orders.order import Order
 
 # Does the work of a queue in a transaction, with this provider.
@@ -97,8 +98,9 @@ async def _seen(tx: Transaction, event: Event) -> Seen:
 
 
 async def _record(unit_of_work: UnitOfWork, _: PaymentProvider, __: Clock, event: Event) -> None:
-    if isinstance(event, OrderAccepted):
-        [refused] = await PersistOrders(unit_of_work, wake)([event])
+    record = RecordAccepted(PersistOrders(unit_of_work, wake), RecordChanges(unit_of_work))
+    if isinstance(event, ACCEPTED_TYPES):
+        [refused] = await record([event])
         if refused is not None:
             raise refused
 

@@ -2,30 +2,36 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
-from application.access.scopes import Scope
-from application.errors import NotDone, Unavailable
-from application.execution.conditional import OnlyIf, OrderCall, is_for, order_id_in, request_id_in
+from application.errors import NotDone
+from application.execution.conditional import OrderCall, request_id_in
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.unrecorded import NotYetRecorded, Unrecorded
 from application.jobs.kinds import CHANGE_ORDER, Progress
-from application.orders.change_details import DetailsChange
-from application.ports.audit import Caller
+from application.orders.change_jobs import (
+    ChangeQueued,
+    arguments_of,
+    call_of,
+    is_the_same,
+    job_id_of,
+    order_call_of,
+    order_id_of,
+    order_waited_for,
+    waits_for,
+)
+from application.ports.caching import AcceptedChanges
 from application.ports.environment import Clock, NewId
-from application.ports.idempotency import IdempotencyKey
 from application.ports.persistence import Transaction, UnitOfWork
 from domain.errors import DomainError, UnknownOrder
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus, new_job
-from domain.orders.details import Address
 from domain.orders.events import OrderChangeRefused
 from domain.orders.order import Order
 
-Call = OrderCall | Keyed[OrderCall]
 C = TypeVar("C", bound=OrderCall | Keyed[OrderCall])
 R = TypeVar("R")
 
@@ -33,30 +39,12 @@ R = TypeVar("R")
 _MOST_ATTEMPTS: Final = 300
 # Looks at an earlier change that is about to end, and the seconds between two.
 _LOOKS, _PAUSE = 50, 0.1
-# Changes of one order that may wait. Each names those before it.
-MOST_WAITING: Final = 20
 # Characters of an event.
 _LONGEST_REASON: Final = 2000
 
 
-@frozen
-class ChangeQueued:
-    """A change that is made once its order is recorded. `order` is as it is known now.
-
-    `replayed` is set if an earlier request under the same key has asked for it.
-    """
-
-    order: Order
-    job: Job
-    replayed: bool = False
-
-
 class EarlierChangeWaits(NotDone):
     """Another change of the order was accepted before this one, and is not made yet."""
-
-
-class TooManyChangesWait(NotDone):
-    """As many changes of the order wait as may wait."""
 
 
 @frozen
@@ -71,23 +59,40 @@ class QueueChanges(Generic[C, R]):
     _change: Callable[[Sequence[C]], Awaitable[Sequence[R | Exception]]]
     _unit_of_work: UnitOfWork
     _unrecorded: Unrecorded
+    _accepted: AcceptedChanges
     _new_id: NewId
 
     async def __call__(self, calls: Sequence[C]) -> Sequence[R | ChangeQueued | Exception]:
+        ids = set(map(order_id_of, calls))
+        on_the_way = await self._on_the_way(ids)
         async with self._unit_of_work.reading() as tx:
-            busy = {job.order_id for job in await tx.jobs.changes_of(set(map(_order_id, calls)))}
-        at_once = [at for at, call in enumerate(calls) if _order_id(call) not in busy]
+            busy = {job.order_id for job in await tx.jobs.changes_of(ids)} | on_the_way.keys()
+        at_once = [at for at, call in enumerate(calls) if order_id_of(call) not in busy]
         outcomes: dict[int, R | ChangeQueued | Exception] = {}
         if at_once:
             told = await self._change([calls[at] for at in at_once])
             outcomes = dict(zip(at_once, told, strict=True))
         to_wait = [at for at in range(len(calls)) if at not in outcomes or isinstance(outcomes[at], NotYetRecorded)]
         if to_wait:
-            outcomes |= dict(zip(to_wait, await self._queue([calls[at] for at in to_wait]), strict=True))
+            queued = await self._queue([calls[at] for at in to_wait], on_the_way)
+            outcomes |= dict(zip(to_wait, queued, strict=True))
         return [outcomes[at] for at in range(len(calls))]
 
-    async def _queue(self, calls: Sequence[C]) -> list[ChangeQueued | Exception]:
-        ids = set(map(_order_id, calls))
+    async def _on_the_way(self, ids: Collection[OrderId]) -> dict[OrderId, list[JobId]]:
+        """Return the changes that were accepted while the database was away, and have no job yet."""
+        accepted = await self._accepted.of_orders(ids)
+        if not accepted:
+            return {}
+        async with self._unit_of_work.reading() as tx:
+            recorded = await tx.jobs.get_many({id_ for each in accepted.values() for id_ in each})
+        await self._accepted.forget({order_id: recorded.keys() & each for order_id, each in accepted.items()})
+        left = {order_id: [id_ for id_ in each if id_ not in recorded] for order_id, each in accepted.items()}
+        return {order_id: each for order_id, each in left.items() if each}
+
+    async def _queue(
+        self, calls: Sequence[C], on_the_way: Mapping[OrderId, Sequence[JobId]]
+    ) -> list[ChangeQueued | Exception]:
+        ids = set(map(order_id_of, calls))
         accepted = await self._unrecorded.get_many(ids)
         outcomes: list[ChangeQueued | Exception] = []
         async with self._unit_of_work() as tx:
@@ -95,30 +100,19 @@ class QueueChanges(Generic[C, R]):
             before = await tx.jobs.changes_of(ids)
             now = await tx.jobs.now()
             for call in calls:
-                order, wanted = orders.get(_order_id(call)), _order_call(call)
-                if isinstance(order, Unavailable):
+                found, id_ = orders.get(order_id_of(call)), job_id_of(call, self._new_id)
+                coming = on_the_way.get(order_id_of(call), ())
+                earlier = [*(job.id for job in before if job.order_id == order_id_of(call)), *coming]
+                queued = {each.job.id for each in outcomes if isinstance(each, ChangeQueued) and each.order is found}
+                waiting = queued.union(earlier)
+                order = order_waited_for(call, found, id_, waiting)
+                if isinstance(order, Exception):
                     outcomes.append(order)
-                elif order is None or order.deleted or not is_for(wanted, order):
-                    outcomes.append(UnknownOrder(f"there is no order {_order_id(call)}"))
-                elif isinstance(wanted, OnlyIf) and wanted.is_guarded:
-                    outcomes.append(NotYetRecorded(order.id))
-                else:
-                    id_, earlier = _job_id(call, self._new_id), [job.id for job in before if job.order_id == order.id]
-                    queued = {
-                        each.job.id for each in outcomes if isinstance(each, ChangeQueued) and each.order is order
-                    }
-                    # A request that is sent again under its key adds none.
-                    if id_ not in (waiting := queued.union(earlier)) and len(waiting) >= MOST_WAITING:
-                        outcomes.append(TooManyChangesWait(f"{len(waiting)} changes of order {order.id} wait already"))
-                        continue
-                    job = new_job(
-                        id=id_,
-                        kind=CHANGE_ORDER,
-                        arguments=_arguments(self._name, call) | {"after": list(map(str, earlier))},
-                        order_id=order.id,
-                        now=now,
-                    )
-                    outcomes.append(ChangeQueued(order, job, replayed=id_ in waiting))
+                    continue
+                asked = arguments_of(self._name, call)
+                after = waits_for([each for each in earlier if each != id_], unrecorded=set(coming) - {id_})
+                job = new_job(id=id_, kind=CHANGE_ORDER, arguments=asked | after, order_id=order.id, now=now)
+                outcomes.append(ChangeQueued(order, job, replayed=id_ in waiting))
             await tx.jobs.add_many([each.job for each in outcomes if isinstance(each, ChangeQueued)])
             kept = await tx.jobs.get_many({each.job.id for each in outcomes if isinstance(each, ChangeQueued)})
         return [_as_kept(each, kept) if isinstance(each, ChangeQueued) else each for each in outcomes]
@@ -127,13 +121,9 @@ class QueueChanges(Generic[C, R]):
 def _as_kept(queued: ChangeQueued, kept: Mapping[JobId, Job]) -> ChangeQueued | KeyReused:
     """Return the change with its job, which may be that of an earlier request under the same key."""
     job = kept[queued.job.id]
-    if _wanted(job) != _wanted(queued.job):
+    if not is_the_same(job, queued.job):
         return KeyReused()
     return evolve(queued, job=job)
-
-
-def _wanted(job: Job) -> Mapping[str, Any]:
-    return {name: value for name, value in job.arguments.items() if name not in {"by", "after"}}
 
 
 @frozen
@@ -154,7 +144,7 @@ class MakeChange:
         async with self._unit_of_work() as tx:
             # The next one waits in its attempt until this one has ended.
             await wake(tx, {order_id}, but=job.id)
-        [outcome] = await self._changes[job.arguments["change"]]([_call(order_id, job)])
+        [outcome] = await self._changes[job.arguments["change"]]([call_of(order_id, job)])
         outcome = outcome.answer if isinstance(outcome, Replayed) else outcome
         if isinstance(outcome, DomainError):
             await self._tell(job, order_id, outcome)
@@ -177,7 +167,7 @@ class MakeChange:
                 code=refusal.code,
                 reason=str(refusal)[:_LONGEST_REASON],
                 at=self._now(),
-                request_id=request_id_in(_order_call(_call(order_id, job))),
+                request_id=request_id_in(order_call_of(call_of(order_id, job))),
             )
             await tx.orders.save_many([order])
             await tx.events.add_many([event])
@@ -186,16 +176,21 @@ class MakeChange:
         """Return when the order is recorded, and every change that was accepted before is made. Raise `Trouble`."""
         if job.order_id is None:
             raise UnknownOrder("the job names no order")
+        after, unrecorded = job.arguments.get("after", ()), job.arguments.get("unrecorded", ())
         for look in range(_LOOKS):
             async with self._unit_of_work.reading() as tx:
                 order = (await tx.orders.get_many({job.order_id})).get(job.order_id)
+                recorded = await tx.jobs.get_many({JobId(UUID(id_)) for id_ in unrecorded})
                 waiting = {str(each.id) for each in await tx.jobs.changes_of({job.order_id})}
             if order is None and job.attempts > _MOST_ATTEMPTS:
                 raise UnknownOrder(f"order {job.order_id} was accepted and never recorded")
             if order is None:
                 raise NotYetRecorded(job.order_id)
+            # It may never come: a restore of the database may have taken it away.
+            if len(recorded) < len(unrecorded) and job.attempts <= _MOST_ATTEMPTS:
+                break
             # Those that waited when this one was accepted. No clock decides which was first.
-            if waiting.isdisjoint(job.arguments.get("after", ())):
+            if waiting.isdisjoint(after):
                 return job.order_id
             if look + 1 < _LOOKS:
                 await asyncio.sleep(_PAUSE)
@@ -212,64 +207,3 @@ async def wake(tx: Transaction, order_ids: Collection[OrderId], *, but: JobId | 
         for job in asleep:
             job.retry(at=now)
         await tx.jobs.save_many(asleep)
-
-
-def _order_call(call: Call) -> OrderCall:
-    return call.call if isinstance(call, Keyed) else call
-
-
-def _order_id(call: Call) -> OrderId:
-    return order_id_in(_order_call(call))
-
-
-def _job_id(call: Call, new_id: NewId) -> JobId:
-    # A key belongs to one order and one customer.
-    return JobId(call.key.order_id if isinstance(call, Keyed) else new_id())
-
-
-def _arguments(name: str, call: Call) -> dict[str, Any]:
-    """Return the call as JSON; `_call` reads it."""
-    arguments: dict[str, Any] = {"change": name}
-    if isinstance(call, Keyed):
-        arguments["key"] = {"scope": call.key.scope, "value": call.key.value, "fingerprint": call.fingerprint}
-    wanted = _order_call(call)
-    if isinstance(wanted, OnlyIf):
-        arguments["owner"] = wanted.owner
-        arguments["by"] = None if wanted.by is None else asdict(wanted.by)
-    if isinstance(wanted, DetailsChange):
-        arguments["changes"] = {
-            name: asdict(value) if isinstance(value, Address) else value for name, value in wanted.changes.items()
-        }
-    return arguments
-
-
-def _call(order_id: OrderId, job: Job) -> Call:
-    arguments = job.arguments
-    by = arguments.get("by")
-    whose: dict[str, Any] = {"owner": arguments.get("owner"), "by": None if by is None else Caller(**by)}
-    if "changes" in arguments:
-        changes = {
-            name: Address(**value) if name.endswith("_address") and value is not None else value
-            for name, value in arguments["changes"].items()
-        }
-        return DetailsChange(order_id, **whose, changes=changes)
-    wanted = OnlyIf(order_id, **whose)
-    if arguments["change"] != PAY:
-        return wanted
-    # A payment is requested once for the job, also if it has failed by the time the job is run again.
-    key = arguments.get("key") or {"scope": "job", "value": str(job.id), "fingerprint": "job"}
-    return Keyed(wanted, IdempotencyKey(key["scope"], key["value"]), key["fingerprint"])
-
-
-# The names of the changes, as they are stored.
-CANCEL: Final = "cancel"
-CHANGE_DETAILS: Final = "change_details"
-COMPLETE: Final = "complete"
-DELETE: Final = "delete"
-PAY: Final = "pay"
-REFUND: Final = "refund"
-# Each needs the same scope as when it is made at once.
-CHANGE_NEEDS: Final[Mapping[str, Scope]] = MappingProxyType(
-    dict.fromkeys((CANCEL, CHANGE_DETAILS, COMPLETE, DELETE), Scope.ORDERS_WRITE)
-    | {PAY: Scope.PAYMENTS_WRITE, REFUND: Scope.REFUNDS_WRITE}
-)

@@ -7,7 +7,8 @@ from attrs import frozen
 
 from application.ports.catalogue import StockLevel
 from domain.catalogue.product import Product
-from domain.ids import OrderId, ProductId
+from domain.ids import JobId, OrderId, ProductId
+from domain.orders.events import OrderChangeAccepted
 from domain.orders.order import Order
 
 
@@ -46,6 +47,23 @@ class RecentOrders(Protocol):
         An order may come twice, or in an older version. Raise `Unavailable`, because a check must not pass for want of
         an answer.
         """
+
+
+class AcceptedChanges(Protocol):
+    """Changes of orders that were accepted while the database was away, for a day, or until they are forgotten.
+
+    Best effort: it may be empty, slow or gone, and never raises. What this process has put is known to it in any case.
+    """
+
+    async def put_many(self, changes: Sequence[OrderChangeAccepted]) -> None: ...
+
+    async def of_orders(self, ids: Collection[OrderId]) -> dict[OrderId, list[JobId]]:
+        """The changes of each order that has any, oldest first."""
+
+    async def get(self, id_: JobId) -> OrderChangeAccepted | None: ...
+
+    async def forget(self, recorded: Mapping[OrderId, Collection[JobId]]) -> None:
+        """These are in the database."""
 
 
 @frozen

@@ -7,13 +7,13 @@ from typing import Final, NewType, Protocol
 from attrs import field, frozen
 
 from domain.ids import CustomerId, OrderId
-from domain.orders.events import EVENT_TYPES, Event, OrderAccepted
+from domain.orders.events import ACCEPTED_TYPES, EVENT_TYPES, Event
 
 # From 1, without gaps. Who has read up to a position never finds a new event at or below it.
 Position = NewType("Position", int)
 
 # The types that it has: an accepted order is in no history yet.
-FED_TYPES: Final = frozenset(kind.type for kind in EVENT_TYPES) - {OrderAccepted.type}
+FED_TYPES: Final = frozenset(kind.type for kind in EVENT_TYPES if kind not in ACCEPTED_TYPES)
 
 
 @frozen

@@ -7,8 +7,8 @@ from attrs import frozen
 
 from application.ports.outbox import OutboxEntry
 from domain.dead_letter import DeadMessage
-from domain.ids import OrderId
-from domain.orders.events import Event, OrderAccepted
+from domain.ids import JobId, OrderId
+from domain.orders.events import Event, OrderAccepted, OrderChangeAccepted
 
 
 class EventPublisher(Protocol):
@@ -31,13 +31,16 @@ class EventPublisher(Protocol):
 
 
 class IntakeQueue(Protocol):
-    """The queue where accepted orders wait, on disk, until they are recorded."""
+    """The queue where accepted orders, and changes of orders, wait on disk until they are recorded."""
 
     async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
         """Return the orders that are safe in the queue. The others may be there or not; after a `Trouble` all may."""
 
+    async def put_changes(self, accepted: Sequence[OrderChangeAccepted]) -> set[JobId]:
+        """Return the changes that are safe in the queue, as `put_many` does the orders."""
+
     async def is_empty(self) -> bool:
-        """Return whether every order that was put before this call has been recorded, or dead-lettered.
+        """Return whether everything that was put before this call has been recorded, or dead-lettered.
 
         It may return False although that is so. Raise `Trouble`.
         """

@@ -16,7 +16,7 @@ from application.ports.idempotency import IdempotencyKey, StoredResponse
 from application.ports.jobs import Jobs, Messages
 from application.ports.order_search import STRETCH, IdsFound, OrderFilter, OrdersFound
 from application.ports.outbox import Announcements, Outbox, WaitingWork
-from application.ports.reset import Resets
+from application.ports.reset import Shop
 from application.ports.sessions import EndedSessions
 from application.ports.webhook_store import WebhookDeliveries, WebhookEndpoints, WebhookProgress
 from domain.dead_letter import DeadLetter, DeadMessage
@@ -269,7 +269,7 @@ class Transaction(Protocol):
     @property
     def files(self) -> Files: ...
     @property
-    def resets(self) -> Resets: ...
+    def shop(self) -> Shop: ...
     @property
     def audit(self) -> Audit: ...
     @property

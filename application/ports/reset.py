@@ -1,4 +1,4 @@
-"""Emptying a shop."""
+"""The shop as a whole, and emptying it."""
 
 from datetime import datetime
 from typing import Protocol
@@ -19,10 +19,13 @@ class ResetData(Protocol):
         """
 
 
-class Resets(Protocol):
-    """When the shop was emptied."""
+class Shop(Protocol):
+    """What is true of the shop as a whole."""
 
-    async def last(self) -> datetime | None:
+    async def secret(self) -> bytes:
+        """32 random bytes that only this database has, and what may read it. Raise `Unavailable` before a migration."""
+
+    async def emptied_at(self) -> datetime | None:
         """The last time. None if it never was.
 
         A transaction that has written orders reads this as it will stay until its end: whoever empties the shop waits.

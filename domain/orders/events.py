@@ -72,6 +72,21 @@ class OrderAccepted(_OrderEvent):
 
 
 @frozen(kw_only=True)
+class OrderChangeAccepted(_OrderEvent):
+    """A client was promised a change of an order while the database was away. It is made as the job `job_id`.
+
+    It is no part of the order's history. `asked` is the change, as the arguments of that job in JSON. Whoever can write
+    to the queue could ask for anything. So the process that accepted it has put its `signature` to all other fields.
+    """
+
+    type: ClassVar[str] = "order.change_accepted"
+    sequence: int = 0
+    job_id: JobId
+    asked: str
+    signature: str
+
+
+@frozen(kw_only=True)
 class OrderPlaced(_OrderEvent):
     """A customer agreed to buy."""
 
@@ -193,6 +208,7 @@ class OrderDeleted(_OrderEvent):
 
 Event = (
     OrderAccepted
+    | OrderChangeAccepted
     | OrderPlaced
     | OrderDetailsChanged
     | OrderChangeRefused
@@ -209,6 +225,8 @@ Event = (
 )
 
 EVENT_TYPES: Final[tuple[type[Event], ...]] = get_args(Event)
+# What was accepted and is not recorded. These events are in no history, and nobody but our own workers hears of them.
+ACCEPTED_TYPES: Final = (OrderAccepted, OrderChangeAccepted)
 
 
 def event_id(event: Event) -> EventId:

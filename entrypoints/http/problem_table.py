@@ -32,7 +32,7 @@ from application.intake.place_order import KeyUndecided
 from application.intake.queue_orders import DatabaseNeeded
 from application.intake.unrecorded import NotYetRecorded
 from application.operations.bulk import CountNotConfirmed, FilterTooWide, UnknownBulkOperation
-from application.orders.queued_changes import TooManyChangesWait
+from application.orders.change_jobs import TooManyChangesWait
 from application.ports.carts import CartsUnsupported
 from application.ports.rows import UnreadableFile
 from application.reconciliation.runs import NothingToRepair, UnknownReconciliation

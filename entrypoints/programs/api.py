@@ -24,7 +24,7 @@ from entrypoints.identity_provider import token_callers
 from entrypoints.loops import Stop
 from entrypoints.programs.caches import caches_kept, fence_watched
 from entrypoints.programs.metrics import are_on_one_port, metrics_served
-from entrypoints.programs.prices import prices_known
+from entrypoints.programs.outages import ready_for_outages
 from entrypoints.programs.starting import expect_keys, freeze_objects, tell_of_open_api, tell_of_servers
 from entrypoints.readiness import open_readiness
 from entrypoints.schema import schema_expected
@@ -91,7 +91,7 @@ async def serve_http(container: Container, stop: Stop, *, on_started: OnStarted,
         if settings.redis_url:
             await stack.enter_async_context(fence_watched(container.cache_fence()))
         if settings.intake != "direct":
-            await stack.enter_async_context(prices_known(use_cases.refresh_prices))
+            await stack.enter_async_context(ready_for_outages(use_cases.refresh_prices, use_cases.shop_secret))
         await stack.enter_async_context(_waiting_until(stop, use_cases))
         freeze_objects()
         await serve(

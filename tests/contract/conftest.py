@@ -66,7 +66,7 @@ async def postgres_engine(migrated_postgres: str) -> AsyncIterator[AsyncEngine]:
             )
             # A migration has put it there.
             await connection.execute(text("INSERT INTO feed_head (id, given, pruned) VALUES (1, 0, 0)"))
-            await connection.execute(text("INSERT INTO shop (id) VALUES (gen_random_uuid())"))
+            await connection.execute(text("INSERT INTO shop (id, secret) VALUES (gen_random_uuid(), repeat('0a', 32))"))
         yield engine
 
 

@@ -21,6 +21,7 @@ from domain.orders.events import (
     Event,
     OrderAccepted,
     OrderCancelled,
+    OrderChangeAccepted,
     OrderChangeRefused,
     OrderCompleted,
     OrderDeleted,
@@ -97,6 +98,13 @@ EVENTS: dict[str, Event] = {
     # With all that may belong to an order.
     "order.accepted-with-details.3.json": OrderAccepted(
         order_id=ORDER_ID, at=LATER, user_id=USER_ID, lines=LINES, total=TOTAL, details=DETAILS
+    ),
+    "order.change_accepted.1.json": OrderChangeAccepted(
+        order_id=ORDER_ID,
+        at=AT,
+        job_id=JobId(PAYMENT_ID),
+        asked='{"after":[],"by":{"key_id":"ana","request_id":"web-7"},"change":"cancel","owner":12}',
+        signature="0123456789abcdef" * 4,
     ),
     "order.placed-with-details.3.json": OrderPlaced(
         order_id=ORDER_ID, sequence=1, at=AT, user_id=USER_ID, lines=LINES, total=TOTAL, details=DETAILS

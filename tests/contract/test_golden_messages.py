@@ -19,12 +19,12 @@ from adapters.rabbitmq.publisher import work_message
 from adapters.rabbitmq.topology import Topology
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.outbox import OutboxEntry
-from domain.orders.events import OrderAccepted, event_id
+from domain.orders.events import ACCEPTED_TYPES, event_id
 from tests.contract.golden_values import EVENTS
 from tests.contract.test_golden import golden, names_in, newest
 
 SHOP: Final = Topology("shop")
-ANNOUNCED: Final = [name for name, event in EVENTS.items() if not isinstance(event, OrderAccepted)]
+ANNOUNCED: Final = [name for name, event in EVENTS.items() if not isinstance(event, ACCEPTED_TYPES)]
 WORK: Final = [name for name, event in EVENTS.items() if event.type in QUEUE_OF]
 
 

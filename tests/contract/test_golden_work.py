@@ -24,9 +24,8 @@ from application.imports.request import ImportRequest
 from application.jobs import kinds
 from application.messages.post_message import StoreMessage
 from application.operations.bulk import BulkRequest, BulkState, ChosenOrders
-from application.orders import queued_changes
 from application.orders.change_details import DetailsChange
-from application.orders.queued_changes import CANCEL, CHANGE_DETAILS, PAY
+from application.orders.change_jobs import CANCEL, CHANGE_DETAILS, PAY, arguments_of, call_of, waits_for
 from application.ports.audit import Caller
 from application.ports.idempotency import IdempotencyKey
 from application.ports.webhooks import Attempt, AttemptFailure
@@ -66,8 +65,8 @@ def change(name: str, call: Any) -> Stored:
     return Stored(
         kinds.CHANGE_ORDER,
         call,
-        lambda call: queued_changes._arguments(name, call) | {"after": [str(PAYMENT_ID)]},  # noqa: SLF001 - what is stored
-        lambda arguments: queued_changes._call(ORDER_ID, job_of(arguments)),  # noqa: SLF001
+        lambda call: arguments_of(name, call) | waits_for([JobId(PAYMENT_ID)]),
+        lambda arguments: call_of(ORDER_ID, job_of(arguments)),
     )
 
 

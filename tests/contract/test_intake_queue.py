@@ -18,8 +18,8 @@ from adapters.rabbitmq.subscription import open_subscription
 from application.errors import Trouble
 from application.messaging.subscriptions import INTAKE
 from application.ports.messaging import IntakeQueue, Subscription
-from domain.ids import OrderId, UserId
-from domain.orders.events import AskedUnder, OrderAccepted
+from domain.ids import JobId, OrderId, UserId
+from domain.orders.events import AskedUnder, OrderAccepted, OrderChangeAccepted
 from tests.brokers import channel, entries, events_of, own_topology, payment_requested, receive
 from tests.cables import PATIENCE, cable
 from tests.service import until
@@ -64,6 +64,20 @@ async def test_a_safe_order_is_delivered_to_its_consumer(broker: Broker) -> None
     events = [an_accepted_order(), an_accepted_order("monday")]
     assert await broker.intake.put_many(events) == {event.order_id for event in events}
     assert events_of(await receive(broker.accepted, 2)) == events
+
+
+async def test_a_safe_change_is_delivered_behind_its_order(broker: Broker) -> None:
+    order = an_accepted_order()
+    changes = [
+        OrderChangeAccepted(
+            order_id=order.order_id, at=NOW, job_id=JobId(uuid4()), asked='{"change":"cancel"}', signature="0af1"
+        )
+        for _ in range(2)
+    ]
+    await broker.intake.put_many([order])
+    assert await broker.intake.put_changes(changes) == {change.job_id for change in changes}
+    assert not await broker.intake.is_empty()
+    assert events_of(await receive(broker.accepted, 3)) == [order, *changes]
 
 
 async def test_nothing_to_put_is_no_trouble(broker: Broker) -> None:

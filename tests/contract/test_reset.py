@@ -109,14 +109,14 @@ async def test_everything_about_orders_is_gone_and_products_have_all_their_stock
         assert (count.left, count.held, count.counted_in) == (10, 0, 10)
         entry, *_ = await tx.audit.page(subject="shop", request_id=None, action=None, before=None, limit=9)
         assert (entry.action, entry.before, entry.by.key_id) == ("shop.reset", {"orders": 1}, "ana")
-        assert await tx.resets.last() == LATER
+        assert await tx.shop.emptied_at() == LATER
     # The key of an order that is gone places another one.
     assert (await shop.order(key="k")).id != paid.id
 
 
 async def test_a_shop_that_was_never_emptied_says_so(shop: Shop) -> None:
     async with shop.unit_of_work() as tx:
-        assert await tx.resets.last() is None
+        assert await tx.shop.emptied_at() is None
 
 
 async def test_no_position_is_given_again(shop: Shop) -> None:

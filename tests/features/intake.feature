@@ -24,6 +24,24 @@ Feature: Ordering while the database is out of reach
       And her card has been charged 25.00 EUR
       And the events of her order are: placed, payment requested, stock reserved, paid
 
+    Scenario: She pays while the database is still out of reach
+      Given the database is out of reach
+      And a customer has ordered 2 fountain pens
+      When she asks to pay
+      And the database is back
+      Then her order is paid
+      And her card has been charged 25.00 EUR
+      And the events of her order are: placed, payment requested, stock reserved, paid
+
+    Scenario: She changes her mind while the database is still out of reach
+      Given the database is out of reach
+      And a customer has ordered 2 fountain pens
+      When the shop cancels her order
+      And she asks to pay
+      And the database is back
+      Then her order is cancelled
+      And her card has not been charged
+
     Scenario: She orders and pays in one step, and pays when the database is back
       Given the database is out of reach
       And a customer has ordered and paid for 2 fountain pens under the key "now"

@@ -298,6 +298,64 @@ async def test_an_order_waits_for_its_record_and_is_then_paid_for(
         assert (await response.json())["kind"] == "change_order"
 
 
+async def test_changes_are_taken_without_the_database_and_made_in_sequence_when_it_is_back(
+    wired: Service, product: int, wires: tuple[Cable, Cable], client: aiohttp.ClientSession
+) -> None:
+    database, _ = wires
+
+    async def change(method: str, path: str, body: Any = None) -> str:
+        async with client.request(method, f"{wired.url}/orders/{path}", json=body) as response:
+            assert response.status == 202, await response.text()
+            return str((await response.json())["job_id"])
+
+    async def job(id_: str) -> Any:
+        async with client.get(f"{wired.url}/jobs/{id_}") as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    recorded_before = (await place(client, wired, product)).order_id
+    await read(client, wired, recorded_before)
+    wired.processes["worker"].pause()
+    pull(database)
+    accepted = (await place(client, wired, product)).order_id
+    asked = [
+        await change("PATCH", accepted, {"note": "ring once"}),
+        await change("PATCH", accepted, {"note": "ring twice"}),
+        await change("POST", f"{accepted}/pay"),
+        await change("PATCH", f"{recorded_before}/status", {"status": "CANCELLED"}),
+        await change("DELETE", recorded_before),
+    ]
+    # Too late: her payment was asked for before.
+    refused = await change("PATCH", f"{accepted}/status", {"status": "CANCELLED"})
+    assert {(await job(id_))["status"] for id_ in [*asked, refused]} == {"AVAILABLE"}
+    database.plugged = True
+    await until(lambda: _answers(client, wired), seconds=60, what="the database is found again")
+    # It is back, and nothing is made yet: this must not overtake what waits.
+    asked.append(await change("PATCH", accepted, {"note": "ring three times"}))
+    wired.processes["worker"].resume()
+
+    async def all_have_ended() -> bool:
+        statuses = {(await job(id_))["status"] for id_ in [*asked, refused]}
+        return statuses <= {"COMPLETED", "DISCARDED"}
+
+    await until(all_have_ended, seconds=120, what="every change has been made or refused")
+    assert {(await job(id_))["status"] for id_ in asked} == {"COMPLETED"}
+    assert (await job(refused))["status"] == "DISCARDED"
+    assert (await read(client, wired, accepted))["note"] == "ring three times"
+    async with client.get(f"{wired.url}/orders/{accepted}/events") as response:
+        history = [event["type"] for event in (await response.json())["items"]]
+    assert history.count("order.payment_requested") == history.count("order.change_refused") == 1
+    assert "order.cancelled" not in history
+    async with client.get(f"{wired.url}/orders/{recorded_before}") as response:
+        assert response.status == 404
+    assert await wired.findings() == []
+
+
+async def _answers(client: aiohttp.ClientSession, service: Service) -> bool:
+    async with client.get(f"{service.url}/orders") as response:
+        return response.status == 200
+
+
 async def test_what_was_queued_survives_an_emptied_cache_and_a_killed_broker(
     tmp_path: Path,
     new_database: Callable[[], str],

@@ -12,12 +12,21 @@ from application.messaging.subscriptions import INTAKE, QUEUE_OF, RETRY_DELAYS, 
 from application.ports.messaging import DeadDelivery, Delivery
 from application.ports.outbox import OutboxEntry
 from domain.dead_letter import DeadMessage
-from domain.ids import OrderId, PaymentId
+from domain.ids import JobId, OrderId, PaymentId
 from domain.money import Money
-from domain.orders.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
+from domain.orders.events import (
+    Event,
+    EventId,
+    OrderAccepted,
+    OrderChangeAccepted,
+    PaymentRequested,
+    RefundRequested,
+    event_id,
+)
 from tests.simulation.faults import Faults
 from tests.unit.builders import NOW
 
+_FORGED: Final = "0" * 64
 _UNKNOWN_ORDER: Final = OrderId(UUID(int=0x0195_5000_0000_7000_8000_FFFF_FFFF_FFFF))
 
 
@@ -96,7 +105,6 @@ class DeadLetterConnection:
 class SimulatedQueue:
     """The messages for one consumer, until they are settled: waiting ones and delivered ones."""
 
-    kind: type[Event]
     _faults: Faults
     consumer: str
     messages: dict[int, _Message] = field(factory=dict)
@@ -226,7 +234,7 @@ class SimulatedBroker:
     queues: dict[str, SimulatedQueue] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.queues = {work.name: SimulatedQueue(work.event, self._faults, work.name) for work in WORK_QUEUES}
+        self.queues = {work.name: SimulatedQueue(self._faults, work.name) for work in WORK_QUEUES}
 
     @property
     def empty(self) -> bool:
@@ -275,7 +283,7 @@ class SimulatedBroker:
         queue, event = self.queues[QUEUE_OF[entry.type].name], decode(entry.body)
         if isinstance(event, OrderAccepted):
             self.accepted.append(event)
-        else:
+        elif not isinstance(event, OrderChangeAccepted):
             self.enqueued.append(entry)
         queue.put(event)
         if self._faults.happens(self._faults.weather.duplicates):
@@ -301,10 +309,22 @@ class SimulatedBroker:
         )
         self._faults.tell(f"forged: {_named(event_id(forged))} {forged.type}")
         self.queues[queue].put_later(forged, attempt=1, delay=chance.random() / 2)
+        if self._faults.weather.intake == "direct":
+            return
+        change = OrderChangeAccepted(
+            order_id=order_id,
+            at=NOW,
+            job_id=JobId(UUID(int=chance.getrandbits(128))),
+            asked=chance.choice(('{"change":"cancel"}', '{"change":"refund"}', '{"change":"delete"}')),
+            signature=_FORGED,
+        )
+        self.queues[INTAKE.name].poison.add(encode(change))
+        self.queues[INTAKE.name].put_later(change, attempt=1, delay=chance.random() / 2)
 
 
 def is_poison(event: Event) -> bool:
-    return event.order_id == _UNKNOWN_ORDER
+    is_forged = isinstance(event, OrderChangeAccepted) and event.signature == _FORGED
+    return is_forged or event.order_id == _UNKNOWN_ORDER
 
 
 def _named(id_: EventId) -> str:

@@ -13,7 +13,7 @@ from application.intake.queue_orders import Queued
 from application.jobs.kinds import BULK, RECONCILE
 from application.messaging.subscriptions import QUEUE_OF
 from application.operations.bulk import ITEMS
-from application.orders.queued_changes import ChangeQueued
+from application.orders.change_jobs import ChangeQueued
 from application.ports.outbox import OutboxEntry
 from application.reconciliation.runs import DISCREPANCIES
 from domain.errors import IllegalTransition, NotForSale, PriceChanged, UnknownOrder, UnknownProduct

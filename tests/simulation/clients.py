@@ -27,7 +27,7 @@ from application.intake.unrecorded import NotYetRecorded
 from application.jobs.add_job import StartedJob
 from application.operations.bulk import BulkRequest, ChosenOrders
 from application.orders.change_details import DetailsChange
-from application.orders.queued_changes import ChangeQueued
+from application.orders.change_jobs import ChangeQueued
 from application.ports.idempotency import IdempotencyKey, scope_of
 from application.ports.order_search import OrderFilter, OrdersFound
 from domain.catalogue.product import Product, ProductEdit
@@ -524,7 +524,7 @@ class Client:
             return answer
         if isinstance(answer, ChangeQueued):
             self._diary.waiting[answer.job.id] = answer.order.id
-            self._note(answer.order, seen)
+            self._note(answer.order, seen if answer.is_current else {})
             return answer
         if about and isinstance(answer, Refused) and isinstance(answer.error, UnknownOrder):
             self._diary.unknown.add(about)

@@ -74,6 +74,9 @@ HURRY: Final[dict[str, Any]] = {"embedded": False, "intake": "queued", "errand":
 # Customers who ask for everything again, under the same keys, after the database was restored from a backup.
 RESTORED: Final[dict[str, Any]] = {"restored": True}
 
+# They do so while the database is away.
+AWAY: Final[dict[str, Any]] = HURRY | {"intake": "auto", "away": (DATABASE,), "cache_losses": 0.0}
+
 _REFUSED: Final = ((OrderPlaced.type,), (PaymentRequested.type, RefundRequested.type, OrderPaid.type))
 
 # The crash points that few runs reach, and the weather that leads there.
@@ -143,6 +146,12 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "webhook_progress.ids": CHECKS | {"webhooks": True},
     "webhook_deliveries.count": CHECKS | {"webhooks": True},
     "feed.count": CHECKS | {"webhooks": True},
+    "accepted_changes.put_many": AWAY,
+    "accepted_changes.of_orders": AWAY,
+    "accepted_changes.get": _TALKS,
+    "accepted_changes.forget": AWAY,
+    "intake_queue.put_changes": AWAY,
+    "shop.secret": AWAY,
     "price_list.replace_all": _QUEUED | {"errand": "new"},
     "intake_queue.put_many": _QUEUED,
     "intake_queue.is_empty": _QUEUED | {"errand": "shown", "cache_losses": 0.05},

@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from adapters.codecs.export_rows import WRITERS
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.codecs.webhook_messages import SignedMessages
+from adapters.memory.accepted_changes import MemoryAcceptedChanges, SharedAcceptedChanges
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
@@ -35,7 +36,7 @@ from application.ports.messaging import DeadLetterQueue, IntakeQueue, Subscripti
 from application.ports.payments import PaymentProvider
 from application.ports.persistence import UnitOfWork
 from entrypoints.http.row_parsers import PARSERS
-from entrypoints.programs.prices import prices_known
+from entrypoints.programs.outages import ready_for_outages
 from entrypoints.programs.relay import relay
 from entrypoints.programs.worker import Worker
 from tests.simulation.broker import DeadLetterConnection, QueueConnection, SimulatedBroker
@@ -45,6 +46,7 @@ from tests.simulation.receivers import Receivers
 from tests.simulation.stand_ins import (
     LateProvider,
     OnceAtATime,
+    SimulatedAcceptedChanges,
     SimulatedCarts,
     SimulatedCatalogueCache,
     SimulatedDeadLetterQueue,
@@ -135,6 +137,7 @@ class World:
     signal: MemoryOutboxSignal = field(factory=MemoryOutboxSignal)
     carts: MemoryCarts = field(factory=MemoryCarts)
     recent_orders: Any = field(init=False)
+    accepted_changes: Any = field(init=False)
     catalogue_cache: Any = field(init=False)
     stock_cache: Any = field(init=False)
 
@@ -149,6 +152,11 @@ class World:
             **dict.fromkeys(("put_many", "invalidate_below"), lambda _: False),
         }
         self.recent_orders = UnsteadyCache(self.parts.recent_orders, self.faults, recent_gone)
+        self.accepted_changes = UnsteadyCache(
+            MemoryAcceptedChanges,
+            self.faults,
+            {"of_orders": lambda _: {}, **dict.fromkeys(("put_many", "get", "forget"), lambda _: None)},
+        )
         self.catalogue_cache = UnsteadyCache(
             lambda: MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time),
             self.faults,
@@ -207,6 +215,7 @@ class House:
             unit_of_work=lambda after: parts.unit_of_work(SimulatedUnitOfWork(world.database, process, after), world),
             recent_orders=self.recent_orders,
             queued_here=MemoryRecentOrders(),
+            accepted_changes=SharedAcceptedChanges(SimulatedAcceptedChanges(faults, process, world.accepted_changes)),
             catalogue_cache=self.catalogue_cache,
             stock_cache=self.stock_cache,
             carts=SimulatedCarts(faults, process, self.carts),
@@ -258,7 +267,9 @@ class House:
     async def run_api(self) -> None:
         async with AsyncExitStack() as stack:
             if self.world.faults.weather.intake != "direct":
-                await stack.enter_async_context(prices_known(self.use_cases.refresh_prices))
+                await stack.enter_async_context(
+                    ready_for_outages(self.use_cases.refresh_prices, self.use_cases.shop_secret)
+                )
             await self.process.stop.wait()
             await self.use_cases.drained()
 

@@ -41,7 +41,8 @@ from application.messaging.relay import RelayEvents
 from application.messaging.subscriptions import QUEUE_OF
 from application.operations.bulk import ITEMS
 from application.operations.bulk_operations import StartBulk
-from application.orders.queued_changes import MakeChange
+from application.orders.queued_changes import MakeChange, QueueChanges
+from application.orders.record_changes import RecordChanges
 from application.payments.pipeline import Answered, ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.refund_order import RefundOrder
@@ -63,7 +64,7 @@ from domain.errors import InvalidOrder
 from domain.ids import CustomerId, JobId, OrderId, PaymentId, ProductId
 from domain.jobs.job import Job, JobStatus
 from domain.money import Money
-from domain.orders.events import EventId, OrderAccepted, event_id
+from domain.orders.events import EventId, OrderAccepted, OrderChangeAccepted, event_id
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY
 from domain.orders.time_to_pay import OpenPeriod
@@ -72,6 +73,7 @@ from domain.webhooks.endpoint import Ordering
 from tests.simulation.database import LOCKING
 from tests.simulation.faults import (
     AUTO,
+    AWAY,
     CARTS,
     CHECKS,
     DECISIONS,
@@ -808,6 +810,29 @@ class _OvertakesWhatWaits(MakeChange):
 
 
 @frozen
+class _ForgetsWhatIsInTheQueue(QueueChanges[Any, Any]):
+    """Makes a change at once though an earlier one was accepted, and is still in the queue."""
+
+    async def _on_the_way(self, _: Any) -> dict[OrderId, list[JobId]]:
+        return {}
+
+
+@frozen
+class _ReadsNoSequence(RecordChanges):
+    """Makes changes in the sequence in which their messages come."""
+
+    def _job(self, event: OrderChangeAccepted, others: Sequence[Job], now: datetime) -> Job:
+        job = super()._job(event, others, now)
+        return evolve(job, arguments={**job.arguments, "after": [], "unrecorded": []})
+
+
+@frozen
+class _BelievesEveryMessage(RecordChanges):
+    def _is_ours(self, *_: Any) -> bool:
+        return True
+
+
+@frozen
 class _TellsNobodyOfRefusals(MakeChange):
     async def _tell(self, *_: Any) -> None: ...
 
@@ -1188,6 +1213,18 @@ MUTATIONS: Final = (
     Mutation(
         "makes a change before one that was accepted earlier",
         Parts(classes={"MakeChange": _OvertakesWhatWaits}, weather=HURRY),
+    ),
+    Mutation(
+        "makes a change before one that is in the queue",
+        Parts(classes={"QueueChanges": _ForgetsWhatIsInTheQueue}, weather=AWAY),
+    ),
+    Mutation(
+        "makes the changes in the queue as they come",
+        Parts(classes={"RecordChanges": _ReadsNoSequence}, weather=AWAY | {"duplicates": 0.3}),
+    ),
+    Mutation(
+        "makes changes that nobody has signed",
+        Parts(classes={"RecordChanges": _BelievesEveryMessage}, weather=AWAY | {"strangers": 0.5}),
     ),
     Mutation(
         "tells nobody that a change was refused", Parts(classes={"MakeChange": _TellsNobodyOfRefusals}, weather=HURRY)

@@ -42,6 +42,7 @@ REPOSITORIES: Final[dict[str, type]] = {
 # The ports beside the unit of work, under the names by which the crash points call them.
 PORTS: Final[dict[str, type]] = {
     "recent_orders": caching.RecentOrders,
+    "accepted_changes": caching.AcceptedChanges,
     "catalogue_cache": caching.CatalogueCache,
     "stock_cache": caching.StockCache,
     "carts": carts.Carts,

@@ -16,7 +16,7 @@ from application.errors import Trouble
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
-from application.orders.queued_changes import ChangeQueued
+from application.orders.change_jobs import ChangeQueued
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import DomainError
 from domain.ids import OrderId, ProductId, UserId

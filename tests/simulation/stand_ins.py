@@ -42,6 +42,7 @@ def _standing_in(
 
 # The caches never raise, that is their contract; servers fail before they have done something, and after it.
 SimulatedRecentOrders: Final = _standing_in("recent_orders")
+SimulatedAcceptedChanges: Final = _standing_in("accepted_changes")
 SimulatedCatalogueCache: Final = _standing_in("catalogue_cache")
 SimulatedStockCache: Final = _standing_in("stock_cache")
 SimulatedCarts: Final = _standing_in("carts", before=NO_ANSWER, after=UNKNOWN)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define, evolve, field
 
@@ -19,33 +19,42 @@ from application.execution.retry_conflicts import Retrying
 from application.intake.queue_orders import QueueOrders, QueueOrRecord
 from application.intake.refresh_prices import RefreshPrices
 from application.intake.unrecorded import Unrecorded
+from application.orders.record_changes import RecordAccepted, RecordChanges
 from application.ports.caching import RecentOrders
-from domain.ids import OrderId
-from domain.orders.events import OrderAccepted
+from domain.ids import JobId, OrderId
+from domain.orders.events import OrderAccepted, OrderChangeAccepted
 from domain.orders.order import Order
 from tests.unit.shop import EXPIRY, Shop
+
+E = TypeVar("E", OrderAccepted, OrderChangeAccepted)
 
 
 @define(eq=False)
 class UnsteadyQueue:
     """The broker's queue. It may be gone or silent, and may keep events that it does not confirm."""
 
-    events: list[OrderAccepted] = field(factory=list)
+    events: list[OrderAccepted | OrderChangeAccepted] = field(factory=list)
     gone: bool = False
     silent: bool = False
     # The number of events of one call that are confirmed.
     confirms: int = 1000
 
     async def put_many(self, accepted: Sequence[OrderAccepted]) -> set[OrderId]:
+        return {event.order_id for event in await self._put(accepted)}
+
+    async def put_changes(self, accepted: Sequence[OrderChangeAccepted]) -> set[JobId]:
+        return {event.job_id for event in await self._put(accepted)}
+
+    async def _put(self, accepted: Sequence[E]) -> Sequence[E]:
         if self.gone:
             raise Unavailable("the broker is gone")
         for event in accepted:
             travelled = decode(encode(event))
-            assert isinstance(travelled, OrderAccepted)
+            assert isinstance(travelled, type(event))
             self.events.append(travelled)
         if self.silent:
             await asyncio.Event().wait()
-        return {event.order_id for event in accepted[: self.confirms]}
+        return accepted[: self.confirms]
 
     async def is_empty(self) -> bool:
         if self.gone:
@@ -144,9 +153,13 @@ class Intakes:
         return assemble(ports, limits)
 
     async def learn_prices(self) -> None:
+        """And whatever else has to be known before the database is gone."""
         await RefreshPrices(self.shop.unit_of_work, self.prices)()
+        for use_cases in (self.queued, self.auto):
+            await use_cases.shop_secret.learn()
 
     async def work_off(self) -> Sequence[Exception | None]:
         """Process the waiting events, as the worker does."""
         events, self.queue.events = self.queue.events, []
-        return await self.shop.persist_orders(events)
+        uow = self.shop.unsteady
+        return await RecordAccepted(self.shop.persist_orders, RecordChanges(uow))(events)

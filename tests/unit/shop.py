@@ -7,6 +7,7 @@ from adapters.codecs.export_rows import WRITERS
 from adapters.codecs.intake_queue import PublishedIntake
 from adapters.codecs.standard_webhooks import SigningKey
 from adapters.codecs.webhook_messages import SignedMessages
+from adapters.memory.accepted_changes import MemoryAcceptedChanges
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.cache_fence import NoCacheFence
 from adapters.memory.caches import MemoryCatalogueCache, MemoryRecentOrders, MemoryStockCache
@@ -114,6 +115,7 @@ class Shop:
             unit_of_work=lambda _: self.unsteady,
             recent_orders=self.recent,
             queued_here=MemoryRecentOrders(),
+            accepted_changes=MemoryAcceptedChanges(),
             catalogue_cache=catalogue,
             stock_cache=stock,
             carts=MemoryCarts(),

@@ -15,6 +15,7 @@ from domain.orders.events import (
     Event,
     OrderAccepted,
     OrderCancelled,
+    OrderChangeAccepted,
     OrderChangeRefused,
     OrderCompleted,
     OrderDeleted,
@@ -101,6 +102,14 @@ EVENTS: list[Event] = [
         change="cancel",
         code="illegal_transition",
         reason="PROCESSING cannot become CANCELLED",
+    ),
+    OrderChangeAccepted(
+        order_id=_ORDER_ID,
+        at=NOW,
+        request_id=_REQUEST,
+        job_id=JobId(PAYMENT),
+        asked='{"change":"cancel"}',
+        signature="0af1",
     ),
 ]
 PAID = EVENTS[4]

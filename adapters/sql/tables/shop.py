@@ -47,6 +47,9 @@ shop: Final = Table(
     Column("reset_at", UtcDateTime),
     # Where its database came from when its programs were last allowed to start. NULL: none has started yet.
     Column("lineage", Text),
+    # 32 random bytes in hexadecimal digits, by which its processes know what one of them has accepted. NULL: an earlier
+    # release made the row, and the migration of this one has not come to its end.
+    Column("secret", String(64)),
     PrimaryKeyConstraint("id", name="shop_pk"),
 )
 

@@ -14,7 +14,7 @@ from application.access.scopes import Scope
 from application.assembly.use_cases import UseCases
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
-from application.orders.queued_changes import ChangeQueued
+from application.orders.change_jobs import ChangeQueued
 from application.ports.idempotency import scope_of
 from domain.ids import OrderId
 from domain.jobs.job import Job
@@ -255,10 +255,10 @@ def accepted(order: Order) -> Reply:
 
 
 def _changing(queued: ChangeQueued) -> Reply:
-    """The response for a change that is made once its order is recorded: the order as it is, and the job."""
+    """The response for a change that is made later: the order, and the job. Only a current version has its tag."""
     body = replace(OrderBody.of(queued.order), job_id=queued.job.id)
-    location = here(f"/jobs/{queued.job.id}")
-    first = reply(body, HTTPStatus.ACCEPTED, ("ETag", etag_of(queued.order)), ("Location", location))
+    tag = [("ETag", etag_of(queued.order))] if queued.is_current else []
+    first = reply(body, HTTPStatus.ACCEPTED, *tag, ("Location", here(f"/jobs/{queued.job.id}")))
     return replayed(first) if queued.replayed else first
 
 

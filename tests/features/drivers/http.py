@@ -77,6 +77,8 @@ class HttpShop:
     _key: str = field(default="", init=False)
     _receiver: Receiver | None = field(default=None, init=False)
     _refunding: set[str] = field(factory=set, init=False)
+    # The jobs of changes that were accepted and are not made yet.
+    _waiting: set[UUID | None] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._service.run_with()
@@ -201,11 +203,13 @@ class HttpShop:
 
     def ask_to_pay(self, order: str, *, key: str | None = None) -> OrderSeen:
         with _refusals():
-            return _seen(self._client.pay(order, key=key))
+            paid = self._client.pay(order, key=key)
+        self._waiting |= {paid.job_id} - {None}
+        return _seen(paid)
 
     def cancel(self, order: str) -> None:
         with _refusals():
-            self._client.cancel(order)
+            self._waiting |= {self._client.cancel(order).job_id} - {None}
 
     def complete(self, order: str) -> None:
         with _refusals():
@@ -420,6 +424,12 @@ class HttpShop:
         self._service.servers.plug()
         _wait(lambda: self._runner.run(self._all_are_entered()), "all accepted orders to be recorded")
         _wait(self._uses_database, "the database to be used again")
+        _wait(self._all_are_made, "all accepted changes to be made or refused")
+        self.settle()
+
+    def _all_are_made(self) -> bool:
+        self._waiting = {job for job in self._waiting if not self._client.job(str(job)).is_finished}
+        return not self._waiting
 
     def _uses_database(self) -> bool:
         # A product that the price list does not have, so that only the database can price it.

@@ -32,6 +32,7 @@ from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.messaging.relay import RelayEvents
 from application.orders.change_details import DetailsChange
+from application.orders.change_jobs import ChangeQueued
 from application.ports.feed import EVERYTHING, Position
 from application.ports.idempotency import IdempotencyKey
 from application.ports.order_search import OrderFilter
@@ -485,6 +486,8 @@ class MemoryShop:
         self._shop.unsteady.gone = self._intakes.queue.gone = False
         outcomes = self._runner.run(self._intakes.work_off())
         assert set(outcomes) <= {None}
+        self._runner.run(self._run_jobs())
+        self._runner.run(self._relay_and_work())
 
     async def _relay_and_work(self) -> None:
         relay = RelayEvents(self._shop.unit_of_work, self._worker, _nothing, self._shop.clock, "relay")
@@ -529,8 +532,8 @@ def _refusals() -> Iterator[None]:
         raise Refused(refusal.code) from refusal
 
 
-def _order(outcome: Outcome | Queued) -> Order:
-    if isinstance(outcome, Queued):
+def _order(outcome: Outcome | Queued | ChangeQueued) -> Order:
+    if isinstance(outcome, Queued | ChangeQueued):
         return outcome.order
     if isinstance(outcome, Replayed):
         outcome = outcome.answer

@@ -9,8 +9,8 @@ from attrs import evolve
 from application.access.principal import SYSTEM, Forbidden, Principal
 from application.access.scopes import CUSTOMER_SCOPES
 from application.intake.queue_orders import Queued
+from application.orders.change_jobs import ChangeQueued
 from application.orders.explain_order import Explained
-from application.orders.queued_changes import ChangeQueued
 from application.orders.standing import Deadlines, WaitsFor, held_up_by, standing_of
 from application.ports.outbox import Announcement
 from domain.errors import UnknownOrder

@@ -51,7 +51,7 @@ class Scene:
 
     async def deliver(self, messages: Sequence[Event]) -> None:
         for consumer in self.shop.use_cases.consumers:
-            ours = [Delivery(each, attempt=1, tag=NOW) for each in messages if isinstance(each, consumer.work.event)]
+            ours = [Delivery(each, attempt=1, tag=NOW) for each in messages if isinstance(each, consumer.work.events)]
             if ours:
                 assert (await consumer.handle(ours)).retried == ()
 

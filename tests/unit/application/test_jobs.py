@@ -30,7 +30,7 @@ from application.jobs.kinds import (
 )
 from application.jobs.remove_old import RemoveJobs
 from application.jobs.run_jobs import Ended, JobAttempt, RunJobs
-from application.orders.queued_changes import CANCEL, PAY, REFUND
+from application.orders.change_jobs import CANCEL, PAY, REFUND
 from application.reconciliation.runs import REPAIR_NEEDS
 from domain.errors import DomainError, IllegalTransition
 from domain.ids import JobId

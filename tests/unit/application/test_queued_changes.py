@@ -8,14 +8,13 @@ from attrs import evolve
 
 from application.access.principal import SYSTEM, Principal
 from application.access.scopes import CUSTOMER_SCOPES
-from application.errors import Unavailable
 from application.execution.conditional import OnlyIf
 from application.execution.idempotency import Keyed, KeyReused, Replayed
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
 from application.jobs.kinds import CHANGE_ORDER, Progress
 from application.orders.change_details import DetailsChange
-from application.orders.queued_changes import MOST_WAITING, ChangeQueued, TooManyChangesWait
+from application.orders.change_jobs import MOST_WAITING, ChangeQueued, TooManyChangesWait
 from application.ports.idempotency import IdempotencyKey
 from domain.errors import IllegalTransition, UnknownOrder
 from domain.ids import OrderId, UserId
@@ -26,7 +25,6 @@ from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from tests.unit.intakes import Intakes
 from tests.unit.shop import Shop, a_request, types
-from tests.unit.unsteady import Trouble
 
 ANA = Principal("ana", user_id=UserId(1), scopes=CUSTOMER_SCOPES)
 BOB = Principal("bob", user_id=UserId(2), scopes=CUSTOMER_SCOPES)
@@ -219,12 +217,3 @@ async def test_a_change_of_an_order_that_nobody_records_is_given_up(intakes: Int
     await run_jobs(intakes)
     assert await status_of(intakes, job) == [JobStatus.RETRYABLE]
     assert await finish(intakes, job) == [JobStatus.DISCARDED]
-
-
-async def test_without_the_database_no_change_is_taken(intakes: Intakes) -> None:
-    order = await queued_order(intakes)
-    for change in (intakes.auto.cancel_order, intakes.auto.request_payment):
-        intakes.shop.unsteady.to_come.append(Trouble(Unavailable("the database is gone")))
-        with pytest.raises(Unavailable):
-            await change(SYSTEM, order.id)
-    assert intakes.shop.store.jobs == {}

@@ -21,7 +21,7 @@ from application.assembly.use_cases import UseCases
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
 from application.orders.change_details import DetailsChange
-from application.orders.queued_changes import ChangeQueued
+from application.orders.change_jobs import ChangeQueued
 from application.ports.broken import sound
 from domain.catalogue.product import MAX_TEXT
 from domain.ids import MAX_NAME, CustomerId, JobId, OrderId, ProductId, customer_id

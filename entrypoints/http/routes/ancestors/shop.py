@@ -21,7 +21,7 @@ from application.catalogue.add_products import NewProduct
 from application.errors import Overloaded
 from application.intake.order_request import OrderRequest, RequestedItem
 from application.intake.queue_orders import Queued
-from application.orders.queued_changes import ChangeQueued
+from application.orders.change_jobs import ChangeQueued
 from application.ports.broken import sound
 from application.ports.idempotency import scope_of
 from domain.catalogue.product import MAX_COUNT, MAX_TEXT, Product

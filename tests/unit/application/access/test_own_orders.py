@@ -13,7 +13,7 @@ from application.execution.conditional import OnlyIf
 from application.execution.idempotency import Keyed, Replayed
 from application.intake.queue_orders import Queued
 from application.intake.unrecorded import NotYetRecorded
-from application.orders.queued_changes import ChangeQueued
+from application.orders.change_jobs import ChangeQueued
 from application.orders.waiting_changes import OrderWithChanges
 from application.ports.idempotency import IdempotencyKey, scope_of
 from application.ports.order_search import OrderFilter

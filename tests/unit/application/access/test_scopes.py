@@ -230,6 +230,7 @@ INTERNAL = {
     "remove_files",
     "read_export_pages",
     "refresh_prices",
+    "shop_secret",
     "expire_orders",
     "consumers",
     "record_dead_letters",

@@ -1,9 +1,12 @@
+"""What an API process has to know before the database is gone, to accept orders and changes of orders meanwhile."""
+
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from application.intake.refresh_prices import RefreshPrices
+from application.orders.accept_changes import ShopSecret
 from entrypoints.loops import pause, repeated
 
 # Seconds between two reads of the catalogue: for this long the price list may miss a new product.
@@ -15,14 +18,15 @@ _FIRST_LOOK: Final = 3.0
 
 
 @asynccontextmanager
-async def prices_known(refresh: RefreshPrices) -> AsyncGenerator[None, None]:
-    """Keep the price list up to date, so that orders can be accepted while the database is gone."""
+async def ready_for_outages(refresh_prices: RefreshPrices, secret: ShopSecret) -> AsyncGenerator[None, None]:
+    """Keep the price list up to date, and the secret at hand by which the worker knows what was accepted."""
     known = asyncio.Event()
     now = asyncio.get_running_loop().time
 
     async def look() -> float:
         begun = now()
-        await refresh()
+        await secret.learn()
+        await refresh_prices()
         known.set()
         return max(_LOOK_EVERY, _REST * (now() - begun))
 

@@ -6,8 +6,11 @@ from adapters.memory.store import Changes
 
 
 @frozen
-class MemoryResets:
+class MemoryShop:
     _changes: Changes
 
-    async def last(self) -> datetime | None:
+    async def emptied_at(self) -> datetime | None:
         return self._changes.store.reset_at
+
+    async def secret(self) -> bytes:
+        return self._changes.store.secret
