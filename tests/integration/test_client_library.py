@@ -37,7 +37,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def run(example: str, service: Service) -> list[str]:
-    return _printed([sys.executable, "-c", _at(service, example)])
+    return _printed([sys.executable, "-W", "error", "-c", _at(service, example)])
 
 
 def shell(lines: str, service: Service) -> list[str]:
@@ -115,3 +115,31 @@ def test_every_request_of_the_readme_gets_what_stands_there(service: Service) ->
             types = re.findall(r'"type":"([a-z._]+)"', shown)
             assert [event["type"] for event in body["items"]] == types[: len(body["items"])]
     assert len(asked) == 3
+
+
+LEFT_EARLY: Final = f"""
+import asyncio
+from holdfast_client import AsyncClient, Item
+
+async def main():
+    async with AsyncClient("{ADDRESS}") as shop:
+        await shop.place_order(1, [Item(1, 1)])
+        for _ in range(3):
+            async for _ in shop.events(after=0):
+                break
+            await shop.newest_position()
+        job_id = await shop.start_export("orders")
+        while (await shop.job(job_id)).status != "COMPLETED":
+            await asyncio.sleep(0.1)
+        async for _ in shop.download_export(job_id):
+            break
+        async for _ in shop.events(after=0):
+            break
+
+for _ in range(5):
+    asyncio.run(main())
+"""
+
+
+def test_whoever_leaves_an_iterator_early_hears_of_no_error(service: Service) -> None:
+    assert run(LEFT_EARLY, service) == []

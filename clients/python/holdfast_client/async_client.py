@@ -1,8 +1,7 @@
 """The client for asyncio. Each of its methods is one of `Client` as well."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -28,7 +27,7 @@ from holdfast_client.models import (
     Product,
 )
 from holdfast_client.retries import Retries, no_answer
-from holdfast_client.streaming import Streams
+from holdfast_client.streaming import Streamed
 
 T = TypeVar("T")
 
@@ -53,7 +52,6 @@ class AsyncClient(AsyncOrderMethods, AsyncBulkMethods, AsyncWebhookMethods):
         self._http = httpx.AsyncClient(
             base_url=base_url, headers=headers(api_key), timeout=timeout, transport=transport
         )
-        self._streams = Streams(self._http)
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,7 +60,6 @@ class AsyncClient(AsyncOrderMethods, AsyncBulkMethods, AsyncWebhookMethods):
         await self.close()
 
     async def close(self) -> None:
-        await self._streams.close()
         await self._http.aclose()
 
     async def product(self, product_id: int) -> Product:
@@ -149,7 +146,7 @@ class AsyncClient(AsyncOrderMethods, AsyncBulkMethods, AsyncWebhookMethods):
         download, failed = Downloading(path), 0
         while not download.is_done:
             try:
-                async with self._streams.get(download.path, headers=download.headers()) as response:
+                async with Streamed(self._http, download.path, headers=download.headers()) as response:
                     if not response.is_success:
                         await response.aread()
                         raise error_of(response)
@@ -217,18 +214,17 @@ class AsyncClient(AsyncOrderMethods, AsyncBulkMethods, AsyncWebhookMethods):
         following = Following(begin, types, order_id)
         while True:
             if following.streams:
-                async with aclosing(self._stream(following)) as events:
-                    async for event in events:
-                        yield event
+                async for event in self._stream(following):
+                    yield event
             else:
                 for event in following.take_page(await self._send(following.page())):
                     yield event
 
-    async def _stream(self, following: Following) -> AsyncGenerator[Event, None]:
+    async def _stream(self, following: Following) -> AsyncIterator[Event]:
         parameters = following.begin_stream()
         with_quiet = httpx.Timeout(self._timeout, read=QUIET)
         try:
-            async with self._streams.get(STREAM, params=parameters, timeout=with_quiet) as response:
+            async with Streamed(self._http, STREAM, params=parameters, timeout=with_quiet) as response:
                 if not is_stream(response):
                     return
                 async for line in response.aiter_lines():
