@@ -12,7 +12,7 @@ from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.persistence import UnitOfWork
 from application.ports.webhooks import WebhookMessages
 from application.webhooks.auditing import entry, shown
-from application.webhooks.changing import end_rest, locked
+from application.webhooks.changing import begin_anew, locked
 from application.webhooks.destinations import Allowed
 from application.webhooks.standing import Standing, each_standing, standing_of
 from application.webhooks.validity import expect_valid
@@ -147,7 +147,7 @@ class ChangeEndpoint:
             expect_valid(endpoint, self._allowed, has_keys=bool(self._messages.public_keys()), changed=changed)
             await tx.webhook_endpoints.save_many([endpoint])
             if not endpoint.is_asked_like(before):
-                await end_rest(tx, id_)
+                await begin_anew(tx, id_)
             if endpoint != before:
                 await tx.audit.add_many([entry(by, "changed", endpoint, self._now(), shown(before))])
             return await standing_of(tx, id_)

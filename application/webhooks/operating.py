@@ -10,7 +10,7 @@ from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.persistence import UnitOfWork
 from application.ports.webhooks import Attempt, WebhookMessages, WebhookTransport
 from application.webhooks.auditing import entry
-from application.webhooks.changing import end_rest, locked
+from application.webhooks.changing import begin_anew, locked
 from application.webhooks.endpoints import WithSecret
 from application.webhooks.standing import Standing, standing_of
 from domain.ids import EndpointId
@@ -62,7 +62,7 @@ class TestEndpoint:
         attempt = await self._transport.send(self._messages.ping(endpoint, id_=self._new_id(), at=self._now()))
         if attempt.failure is None:
             async with self._unit_of_work() as tx:
-                await end_rest(tx, id_)
+                await begin_anew(tx, id_)
         return attempt
 
 

@@ -127,11 +127,13 @@ class Progress:
             self.rests_until = at + rest_after(self.rests)
 
     def end_rest(self) -> None:
-        """Let the next round try at once, since a person sees to the receiver.
+        """Let the next round try at once. What has failed stays counted: one delivery finds out how the receiver is."""
+        self.rests_until = None
 
-        The time for which it has failed begins anew. What has failed stays counted: one delivery finds out how it is.
-        """
-        self.rests_until = self.failing_since = None
+    def begin_anew(self) -> None:
+        """End the rest, and the time of nothing but failures: another receiver answers, or this one has answered."""
+        self.end_rest()
+        self.failing_since = None
 
     def has_failed_for_too_long(self, at: datetime) -> bool:
         since = self.failing_since
