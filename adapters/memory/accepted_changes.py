@@ -38,6 +38,9 @@ class MemoryAcceptedChanges:
         for id_ in [each for ids in recorded.values() for each in ids]:
             self._remove(id_)
 
+    async def scan(self, cursor: int) -> tuple[int, list[OrderChangeAccepted]]:  # noqa: ARG002 - one call returns all
+        return 0, list(self._changes.values())
+
     def _remove(self, id_: JobId) -> None:
         change = self._changes.pop(id_, None)
         if change is None:
@@ -69,3 +72,6 @@ class SharedAcceptedChanges:
     async def forget(self, recorded: Mapping[OrderId, Collection[JobId]]) -> None:
         await self._here.forget(recorded)
         await self._shared.forget(recorded)
+
+    async def scan(self, cursor: int) -> tuple[int, list[OrderChangeAccepted]]:
+        return await self._shared.scan(cursor)

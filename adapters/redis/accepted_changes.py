@@ -6,8 +6,12 @@ from attrs import frozen
 
 from adapters.codecs.events import BadMessage, decode, encode
 from adapters.redis.client import GuardedRedis, Script
+from application.errors import Unavailable
 from domain.ids import JobId, OrderId
 from domain.orders.events import OrderChangeAccepted
+
+# Looked through in one call of `scan`, as by that of the recent orders.
+_SCANNED_AT_ONCE: Final = 500
 
 # KEYS: for each change the list of its order, and the change. ARGV: the time to live in ms; for each change its id and
 # its body.
@@ -69,13 +73,8 @@ class RedisAcceptedChanges:
         return {order_id: [JobId(UUID(id_.decode())) for id_ in each] for order_id, each in found if each}
 
     async def get(self, id_: JobId) -> OrderChangeAccepted | None:
-        body = await self._redis.read("GET", self._change(id_))
-        try:
-            event = decode(body) if body else None
-        except BadMessage:
-            # It was put by a later release.
-            return None
-        return event if isinstance(event, OrderChangeAccepted) and event.job_id == id_ else None
+        change = _decoded(await self._redis.read("GET", self._change(id_)))
+        return change if change is not None and change.job_id == id_ else None
 
     async def forget(self, recorded: Mapping[OrderId, Collection[JobId]]) -> None:
         changes = [(order_id, id_) for order_id, ids in recorded.items() for id_ in ids]
@@ -83,8 +82,26 @@ class RedisAcceptedChanges:
             keys = [key for order_id, id_ in changes for key in (self._of(order_id), self._change(id_))]
             await self._redis.run(_FORGET, keys, [str(id_) for _, id_ in changes])
 
+    async def scan(self, cursor: int) -> tuple[int, list[OrderChangeAccepted]]:
+        page = await self._redis.read("SCAN", cursor, "MATCH", f"{self._namespace}:change:*", "COUNT", _SCANNED_AT_ONCE)
+        next_cursor, keys = page or (0, [])
+        bodies = await self._redis.read("MGET", *keys) if keys else []
+        if page is None or bodies is None:
+            raise Unavailable("Redis does not answer, and so the accepted changes can't be looked through")
+        changes = map(_decoded, bodies)
+        return int(next_cursor), [change for change in changes if change is not None]
+
     def _of(self, id_: OrderId) -> str:
         return f"{self._namespace}:changes:{id_}"
 
     def _change(self, id_: JobId) -> str:
         return f"{self._namespace}:change:{id_}"
+
+
+def _decoded(body: bytes | None) -> OrderChangeAccepted | None:
+    """Return the change, or None for what this release can't read."""
+    try:
+        event = decode(body) if body else None
+    except BadMessage:
+        return None
+    return event if isinstance(event, OrderChangeAccepted) else None

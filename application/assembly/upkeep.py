@@ -11,6 +11,7 @@ from application.admin.reset_shop import ResetShop
 from application.assembly.shared import Shared
 from application.execution.prune_keys import PruneKeys
 from application.jobs.files import ReadFile
+from application.orders.record_changes import RecordChanges
 from application.payments.request_payment import RequestPayment
 from application.payments.request_refund import RequestRefund
 from application.ports.broken import BrokenJob
@@ -87,7 +88,7 @@ def run_reconciliation(shared: Shared) -> RunReconciliation:
         now,
         limits.stuck_after,
         FindStuck(uow, now, limits.order_expiry, limits.stuck_after),
-        FindUnrecorded(uow, ports.recent_orders, now),
+        FindUnrecorded(uow, ports.recent_orders, ports.accepted_changes, now),
         CompareWebhooks(uow),
         call_timeout=limits.charge_timeout,
     )
@@ -97,6 +98,7 @@ def run_reconciliation(shared: Shared) -> RunReconciliation:
         shared.process_payment.until_done,
         shared.expire_orders,
         shared.persist_orders,
+        RecordChanges(uow),
         timeout=limits.charge_timeout,
     )
     return RunReconciliation(uow, reconcile, repair, now)

@@ -52,7 +52,7 @@ class RecentOrders(Protocol):
 class AcceptedChanges(Protocol):
     """Changes of orders that were accepted while the database was away, for a day, or until they are forgotten.
 
-    Best effort: it may be empty, slow or gone, and never raises. What this process has put is known to it in any case.
+    Best effort: it may be empty, slow or gone. Only `scan` raises. A process always knows what it has put itself.
     """
 
     async def put_many(self, changes: Sequence[OrderChangeAccepted]) -> None: ...
@@ -64,6 +64,9 @@ class AcceptedChanges(Protocol):
 
     async def forget(self, recorded: Mapping[OrderId, Collection[JobId]]) -> None:
         """These are in the database."""
+
+    async def scan(self, cursor: int) -> tuple[int, list[OrderChangeAccepted]]:
+        """Some of the changes that are here, and the cursor of the next call, as `RecentOrders.scan`."""
 
 
 @frozen

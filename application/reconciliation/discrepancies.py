@@ -12,7 +12,7 @@ from application.ports.idempotency import is_of_a_key
 from application.ports.payments import Charge
 from domain.ids import OrderId
 from domain.money import Money
-from domain.orders.events import Event
+from domain.orders.events import Event, OrderChangeAccepted
 from domain.orders.order import Order
 from domain.orders.status import HAS_MONEY, LIFE, WAITS_FOR_WORKER
 from domain.payments.payment import Payment
@@ -56,6 +56,8 @@ class Discrepancy:
     charge: Charge | None = None
     # The order as it was told to a client, if the database doesn't have it.
     told: Order | None = None
+    # The change that a client was promised, if the database doesn't have it.
+    change: OrderChangeAccepted | None = None
     remedy: Remedy | None = None
 
 
@@ -155,6 +157,15 @@ def of_unrecorded(order: Order) -> Discrepancy:
     else:
         what, remedy = what + "it waits in the intake queue, or was lost", Remedy.RECORD
     return Discrepancy(about="accepted", what=what, order_id=order.id, told=order, remedy=remedy)
+
+
+def of_unrecorded_change(change: OrderChangeAccepted) -> Discrepancy:
+    """A change that a client was promised some time ago, and that is no job in the database."""
+    what = (
+        f"a client was promised its change {change.job_id} at {change.at:%Y-%m-%d %H:%M:%S}, and there is no such job:"
+        " it waits in the intake queue, or was lost"
+    )
+    return Discrepancy(about="accepted", what=what, order_id=change.order_id, change=change, remedy=Remedy.RECORD)
 
 
 def _words(amount: Money) -> str:

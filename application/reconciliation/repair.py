@@ -11,12 +11,13 @@ from application.intake.persist_orders import PersistOrders
 from application.messaging.republish import last_requests
 from application.orders.expire_orders import ExpireOrders
 from application.orders.read_each import readable_events, readable_orders
+from application.orders.record_changes import RecordChanges
 from application.ports.payments import Charge, PaymentProvider
 from application.ports.persistence import UnitOfWork
 from application.reconciliation.discrepancies import Discrepancy, Remedy
 from application.reconciliation.provider import answered
-from domain.ids import OrderId
-from domain.orders.events import OrderAccepted
+from domain.ids import JobId, OrderId
+from domain.orders.events import OrderAccepted, OrderChangeAccepted
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 
@@ -41,6 +42,7 @@ class Repair:
     _process_payment: Callable[[Sequence[OrderId]], Awaitable[Sequence[Exception | None]]]
     _expire_orders: ExpireOrders
     _persist_orders: PersistOrders
+    _record_changes: RecordChanges
     # Seconds that a call to the provider may take.
     _timeout: float = field(default=30.0, kw_only=True)
 
@@ -55,8 +57,14 @@ class Repair:
             Remedy.EXPIRE: set((await self._expire_orders()).expired) if ids[Remedy.EXPIRE] else set(),
             Remedy.RECORD: await self._record([each.told for each in discrepancies if each.remedy is Remedy.RECORD]),
         }
+        recorded = await self._record_accepted([each.change for each in discrepancies])
         refund = until_unavailable(self._refund)
-        return [await self._outcome(each, done, refund) for each in discrepancies]
+        return [
+            (_REPAIRED[Remedy.RECORD] if each.change.job_id in recorded else None)
+            if each.change is not None
+            else await self._outcome(each, done, refund)
+            for each in discrepancies
+        ]
 
     async def _refund(self, charge: Charge) -> None:
         # If there is no answer, the others would wait as long. Whether it happened need not be known: the next repair
@@ -88,6 +96,12 @@ class Repair:
         accepted = [_accepted(order) for order in orders if order is not None]
         outcomes = await each_alone(self._persist_orders, accepted)
         return {event.order_id for event, outcome in zip(accepted, outcomes, strict=True) if outcome is None}
+
+    async def _record_accepted(self, changes: Sequence[OrderChangeAccepted | None]) -> set[JobId]:
+        """Make jobs of accepted changes as the worker would have done. One that is not signed is left."""
+        promised = [change for change in changes if change is not None]
+        outcomes = await each_alone(self._record_changes, promised)
+        return {change.job_id for change, outcome in zip(promised, outcomes, strict=True) if outcome is None}
 
     async def _republish(self, ids: Sequence[OrderId]) -> set[OrderId]:
         if not ids:

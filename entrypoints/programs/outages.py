@@ -25,9 +25,9 @@ async def ready_for_outages(refresh_prices: RefreshPrices, secret: ShopSecret) -
 
     async def look() -> float:
         begun = now()
-        await secret.learn()
         await refresh_prices()
         known.set()
+        await secret.learn()
         return max(_LOOK_EVERY, _REST * (now() - begun))
 
     async with repeated(look, name="prices"):

@@ -11,6 +11,7 @@ from adapters.codecs.events import encode
 from adapters.memory.accepted_changes import MemoryAcceptedChanges, SharedAcceptedChanges
 from adapters.redis.accepted_changes import RedisAcceptedChanges
 from adapters.redis.client import open_redis
+from application.errors import Unavailable
 from application.ports.caching import AcceptedChanges
 from domain.ids import JobId, OrderId
 from domain.orders.events import OrderChangeAccepted
@@ -79,6 +80,19 @@ async def test_what_is_recorded_is_forgotten(changes: AcceptedChanges) -> None:
     assert await changes.of_orders({order_id}) == {}
 
 
+async def test_all_of_them_can_be_looked_through(changes: AcceptedChanges) -> None:
+    put = [a_change(an_order_id()) for _ in range(30)]
+    await changes.put_many(put)
+    found: dict[JobId, OrderChangeAccepted] = {}
+    cursor = 0
+    while True:
+        cursor, page = await changes.scan(cursor)
+        found |= {change.job_id: change for change in page}
+        if not cursor:
+            break
+    assert found == {change.job_id: change for change in put}
+
+
 async def test_nothing_to_do_is_no_trouble(changes: AcceptedChanges) -> None:
     await changes.put_many([])
     await changes.forget({})
@@ -108,6 +122,8 @@ async def test_without_redis_a_process_knows_its_own() -> None:
         await changes.put_many([change])
         assert await changes.of_orders({change.order_id}) == {change.order_id: [change.job_id]}
         assert await changes.get(change.job_id) == change
+        with pytest.raises(Unavailable):
+            await changes.scan(0)
         await changes.forget({change.order_id: [change.job_id]})
         assert await changes.of_orders({change.order_id}) == {}
 

@@ -150,6 +150,7 @@ _LEADS_TO: Final[dict[str, dict[str, Any]]] = {
     "accepted_changes.of_orders": AWAY,
     "accepted_changes.get": _TALKS,
     "accepted_changes.forget": AWAY,
+    "accepted_changes.scan": CHECKS,
     "intake_queue.put_changes": AWAY,
     "shop.secret": AWAY,
     "price_list.replace_all": _QUEUED | {"errand": "new"},

@@ -155,7 +155,11 @@ class World:
         self.accepted_changes = UnsteadyCache(
             MemoryAcceptedChanges,
             self.faults,
-            {"of_orders": lambda _: {}, **dict.fromkeys(("put_many", "get", "forget"), lambda _: None)},
+            {
+                "of_orders": lambda _: {},
+                "scan": _nobody_answers,
+                **dict.fromkeys(("put_many", "get", "forget"), lambda _: None),
+            },
         )
         self.catalogue_cache = UnsteadyCache(
             lambda: MemoryCatalogueCache(max_age=CATALOGUE_AGE, time=_virtual_time),

@@ -13,6 +13,8 @@ from uuid_utils.compat import uuid7
 from adapters.codecs.events import decode, encode
 from adapters.memory.caches import MemoryRecentOrders
 from application.errors import Unavailable
+from application.orders.record_changes import RecordChanges
+from application.orders.signed_changes import signed
 from application.orders.standing import SENT
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
@@ -25,10 +27,10 @@ from application.reconciliation.reconcile import Reconcile
 from application.reconciliation.repair import Repair
 from application.reconciliation.webhooks import CompareWebhooks
 from domain.dead_letter import DeadMessage
-from domain.ids import OrderId, PaymentId
+from domain.ids import JobId, OrderId, PaymentId
 from domain.money import Money
 from domain.orders.details import OrderDetails
-from domain.orders.events import OrderAccepted, event_id
+from domain.orders.events import OrderAccepted, OrderChangeAccepted, event_id
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
 from domain.payments.payment import PaymentStatus
@@ -48,7 +50,7 @@ def shop() -> Shop:
 
 async def found(shop: Shop, provider: ProviderLedger | None = None, **limits: float) -> list[Discrepancy]:
     find_stuck = FindStuck(shop.unit_of_work, shop.clock, EXPIRY, STUCK, page=2)
-    find_unrecorded = FindUnrecorded(shop.unit_of_work, shop.recent, shop.clock)
+    find_unrecorded = FindUnrecorded(shop.unit_of_work, shop.recent, shop.ports.accepted_changes, shop.clock)
     return await Reconcile(
         shop.unit_of_work,
         provider or shop.provider,
@@ -84,9 +86,14 @@ class Meanwhile:
 
 async def repair(shop: Shop, discrepancies: list[Discrepancy]) -> list[str | None]:
     process_payment = ProviderPipeline(ProcessPayment(shop.unit_of_work, shop.provider, shop.clock)).until_done
-    return await Repair(shop.unit_of_work, shop.provider, process_payment, shop.expire_orders, shop.persist_orders)(
-        discrepancies
-    )
+    return await Repair(
+        shop.unit_of_work,
+        shop.provider,
+        process_payment,
+        shop.expire_orders,
+        shop.persist_orders,
+        RecordChanges(shop.unit_of_work),
+    )(discrepancies)
 
 
 async def relayed(shop: Shop) -> None:
@@ -424,11 +431,37 @@ async def test_a_provider_that_does_not_answer_is_asked_for_one_refund_alone(sho
         shop.process_payment,
         shop.expire_orders,
         shop.persist_orders,
+        RecordChanges(shop.unit_of_work),
         timeout=0.01,
     )
     async with asyncio.timeout(60):
         assert await repair(found) == [None] * 20
     assert asked == [charges[0].key]
+
+
+async def test_an_accepted_change_that_is_no_job_is_found_and_recorded(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    promised, forged = [
+        OrderChangeAccepted(
+            order_id=order.id, at=shop.clock(), job_id=JobId(uuid7()), asked='{"change":"cancel"}', signature=""
+        )
+        for _ in range(2)
+    ]
+    async with shop.unit_of_work.reading() as tx:
+        promised = signed(promised, await tx.shop.secret())
+    await shop.ports.accepted_changes.put_many([promised, forged])
+    # It has time to get there.
+    assert await found(shop) == []
+    shop.clock.forward(timedelta(minutes=3))
+    discrepancies = await found(shop)
+    assert [(each.about, each.order_id, each.change) for each in discrepancies] == [
+        ("accepted", order.id, promised),
+        ("accepted", order.id, forged),
+    ]
+    assert await repair(shop, discrepancies) == ["recorded", None]
+    assert [job.id for job in shop.store.jobs.values()] == [promised.job_id]
+    assert [each.change for each in await found(shop)] == [forged]
+    await shop.ports.accepted_changes.forget({order.id: [forged.job_id]})
 
 
 async def test_an_order_that_should_have_expired_is_found_and_expires(shop: Shop) -> None:
