@@ -12,7 +12,7 @@ from application.ports.environment import Clock, NewId, NewSecret
 from application.ports.persistence import UnitOfWork
 from application.ports.webhooks import WebhookMessages
 from application.webhooks.auditing import entry, shown
-from application.webhooks.changing import begin_anew, locked
+from application.webhooks.changing import begin_anew, locked, unknown_endpoint
 from application.webhooks.destinations import Allowed
 from application.webhooks.standing import Standing, each_standing, standing_of
 from application.webhooks.validity import expect_valid
@@ -162,14 +162,21 @@ def _switch(endpoint: Endpoint, *, on: bool, at: datetime) -> None:
 
 @frozen
 class DeleteEndpoint:
-    """Send nothing more. What was sent stays to be looked at until it is old. Raise `UnknownEndpoint`."""
+    """Send nothing more. What was sent stays to be looked at until it is old. A deleted one stays as it is.
+
+    Raise `UnknownEndpoint` for one that never was.
+    """
 
     _unit_of_work: UnitOfWork
     _now: Clock
 
     async def __call__(self, by: Principal, id_: EndpointId) -> None:
         async with self._unit_of_work() as tx:
-            endpoint = await locked(tx, id_)
+            endpoint = (await tx.webhook_endpoints.get_many({id_}, lock=True)).get(id_)
+            if endpoint is None:
+                raise unknown_endpoint(id_)
+            if endpoint.deleted_at is not None:
+                return
             noted = entry(by, "deleted", endpoint, self._now())
             endpoint.delete(at=self._now())
             # A round that is on its way records what came of it before this, or finds the endpoint deleted.

@@ -18,6 +18,8 @@ MAX_EVENTS: Final = 50
 MOST_AT_ONCE: Final = 32
 MOST_PER_SECOND: Final = 1000
 LONGEST_OVERLAP: Final = timedelta(days=7)
+# That sign at once, of one endpoint. Each is in a header of every request.
+MOST_SECRETS: Final = 5
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 # What the sender sets itself, or what says how the message is framed.
@@ -127,9 +129,13 @@ class Endpoint:
         return [secret.text for secret in self.secrets if secret.until is None or secret.until > at]
 
     def rotate(self, secret: str, *, at: datetime, previous_until: datetime) -> None:
-        """Sign with a new secret, and until a time with the one before, too. Older ones end."""
-        kept = [evolve(each, until=previous_until) for each in self.secrets[:1] if previous_until > at]
-        self.secrets = (Secret(secret), *kept)
+        """Sign with a new secret, and until a time with the ones before, too, if their own time is not over earlier.
+
+        The last one may never have arrived: then the receiver has the one before it.
+        """
+        ends = (min(each.until or previous_until, previous_until) for each in self.secrets)
+        kept = [evolve(each, until=end) for each, end in zip(self.secrets, ends, strict=True) if end > at]
+        self.secrets = (Secret(secret), *kept[: MOST_SECRETS - 1])
 
     def want(self, events: Sequence[str]) -> None:
         if tuple(events) != self.events:

@@ -25,6 +25,7 @@ from domain.ids import EndpointId
 from domain.jobs.job import JobStatus
 from domain.webhooks.delivery import DeliveryId, DeliveryStatus, UnknownDelivery
 from domain.webhooks.endpoint import (
+    MOST_SECRETS,
     Disabled,
     Endpoint,
     InvalidEndpoint,
@@ -650,7 +651,6 @@ async def test_a_deleted_endpoint_is_sent_nothing_and_can_be_told_of(webhooks: W
     assert (await webhooks.endpoint(id_)).secrets == ()
     for call in (
         webhooks.shop.use_cases.get_endpoint(SYSTEM, id_),
-        webhooks.shop.use_cases.delete_endpoint(SYSTEM, id_),
         webhooks.shop.use_cases.change_endpoint(SYSTEM, id_, {"description": "x"}),
     ):
         with pytest.raises(UnknownEndpoint):
@@ -908,6 +908,36 @@ async def test_both_secrets_sign_while_one_is_replaced(webhooks: Webhooks) -> No
     await webhooks.send()
     assert len(webhooks.received()[-1].headers["webhook-signature"].split()) == 1
     assert (await webhooks.endpoint(id_)).signing(webhooks.shop.clock()) == [new.secret] != [old.text]
+
+
+async def test_a_secret_is_replaced_again_without_an_end_for_the_one_that_the_receiver_has(webhooks: Webhooks) -> None:
+    """The answer with the second one may have been lost. One that became known ends with all the others."""
+    id_, rotate = await webhooks.add(), webhooks.shop.use_cases.rotate_secret
+    [first] = (await webhooks.endpoint(id_)).secrets
+    await rotate(SYSTEM, id_, previous_valid_for=HOUR)
+    webhooks.shop.clock.forward(MINUTE)
+    await rotate(SYSTEM, id_, previous_valid_for=HOUR)
+    now = webhooks.shop.clock()
+    secrets = (await webhooks.endpoint(id_)).secrets
+    assert [each.until for each in secrets] == [None, now + HOUR, now - MINUTE + HOUR]
+    assert secrets[2].text == first.text
+    for _ in range(9):
+        await rotate(SYSTEM, id_, previous_valid_for=HOUR)
+    assert len((await webhooks.endpoint(id_)).secrets) == MOST_SECRETS
+    made = await rotate(SYSTEM, id_, previous_valid_for=timedelta(0))
+    assert [each.text for each in (await webhooks.endpoint(id_)).secrets] == [made.secret]
+
+
+async def test_an_endpoint_that_was_deleted_is_deleted_again_without_an_act(webhooks: Webhooks) -> None:
+    """The answer may have been lost."""
+    id_, use = await webhooks.add(), webhooks.shop.use_cases
+    for _ in range(2):
+        await use.delete_endpoint(SYSTEM, id_)
+        webhooks.shop.clock.forward(MINUTE)
+    acts = [each.action for each in webhooks.shop.store.audit]
+    assert acts == [f"webhook_endpoint.{what}" for what in ("created", "deleted")]
+    with pytest.raises(UnknownEndpoint):
+        await use.delete_endpoint(SYSTEM, EndpointId(webhooks.shop.new_id()))
 
 
 async def test_secrets_are_in_no_audit(webhooks: Webhooks) -> None:
