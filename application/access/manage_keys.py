@@ -21,6 +21,9 @@ from domain.ids import CustomerId
 MAX_NAME: Final = 200
 MAX_NETWORKS: Final = 20
 LONGEST_OVERLAP: Final = timedelta(days=7)
+_ROTATED: Final = "key.rotated"
+# Of one key, that are looked through for its first rotation.
+_MOST_ACTS: Final = 1000
 
 
 class UnknownKey(DomainError):
@@ -147,10 +150,11 @@ class RotateKey:
                 created_at=now,
                 created_by=by.key_id,
                 last_used_at=None,
+                expires_at=await _own_end(tx, old),
             )
             await tx.api_keys.save_many([evolve(old, expires_at=_earlier(now + overlap, old.expires_at))])
             await tx.api_keys.add_many([key])
-            await tx.audit.add_many([_entry(by, "key.rotated", old, now, replaced_by=key.id)])
+            await tx.audit.add_many([_entry(by, _ROTATED, old, now, replaced_by=key.id)])
         return IssuedKey(key, token)
 
 
@@ -173,6 +177,20 @@ class RevokeKey:
         return key
 
 
+async def _own_end(tx: Transaction, key: ApiKey) -> datetime | None:
+    """Return when the key was to end before it was rotated first: an answer was lost if it is rotated again."""
+    acts = await tx.audit.page(subject=_subject(key), request_id=None, action=None, before=None, limit=_MOST_ACTS)
+    rotations = [act for act in acts if act.action == _ROTATED]
+    if not rotations:
+        return key.expires_at
+    end = rotations[-1].after.get("expires_at")
+    return None if end is None else datetime.fromisoformat(end)
+
+
+def _subject(key: ApiKey) -> str:
+    return f"key {key.id}"
+
+
 async def _locked(tx: Transaction, key_id: str) -> ApiKey:
     """Return the key, locked. Raise `UnknownKey`."""
     # What can't be an id may be what no database takes as a text.
@@ -191,7 +209,7 @@ def _entry(by: Principal, action: str, key: ApiKey, at: datetime, **more: str) -
         "networks": [str(network) for network in key.networks],
         "expires_at": key.expires_at and key.expires_at.isoformat(),
     }
-    return AuditEntry(at=at, by=caller_of(by), action=action, subject=f"key {key.id}", after={**shown, **more})
+    return AuditEntry(at=at, by=caller_of(by), action=action, subject=_subject(key), after={**shown, **more})
 
 
 def _wrong_in(new: NewKey, scopes: frozenset[Scope], now: datetime) -> Iterator[InvalidKey]:

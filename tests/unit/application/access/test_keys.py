@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from attrs import define, evolve, field
@@ -347,6 +347,20 @@ async def test_a_rotated_key_works_on_for_the_overlap(shop: Shop) -> None:
     assert (await door.let_in(new.token, HERE)).user_id == UserId(7)
     with pytest.raises(Unauthenticated):
         await door.let_in(old.token, HERE)
+
+
+@pytest.mark.parametrize("end", [None, LATER + 30 * DAY])
+async def test_a_key_that_is_rotated_again_is_replaced_for_as_long_as_it_was_made_for(
+    shop: Shop, end: datetime | None
+) -> None:
+    """The new key of the first rotation may have been lost with its answer."""
+    issued = await a_key(shop, evolve(FOR_A_TILL, expires_at=end))
+    lost = await shop.use_cases.rotate_key(SYSTEM, issued.key.id, overlap=DAY)
+    shop.clock.forward(DAY / 2)
+    new = await shop.use_cases.rotate_key(SYSTEM, issued.key.id, overlap=DAY)
+    assert (lost.key.expires_at, new.key.expires_at) == (end, end)
+    # The old one ends when it was to end.
+    assert shop.store.api_keys[issued.key.id].expires_at == shop.clock() + DAY / 2
 
 
 async def test_a_rotation_lets_no_key_work_longer(shop: Shop) -> None:
