@@ -9,6 +9,7 @@ from attrs.validators import ge
 
 from domain.errors import DomainError, IllegalTransition
 from domain.ids import JobId, OrderId
+from domain.moments import is_past
 
 
 class JobStatus(StrEnum):
@@ -89,10 +90,10 @@ class Job:
         A lease or a delay that ends later than any can is void, because a clock was set back.
         """
         if self.status is JobStatus.EXECUTING:
-            return self.leased_until is None or not moment < self.leased_until <= moment + LEASE
+            return is_past(self.leased_until, moment, longest=LEASE)
         if self.status is JobStatus.SCHEDULED:
             return self.available_at <= moment
-        return self.status in WAITING and not moment < self.available_at <= moment + LONGEST_DELAY
+        return self.status in WAITING and is_past(self.available_at, moment, longest=LONGEST_DELAY)
 
     def begin(self, *, at: datetime) -> None:
         """Begin the next attempt. A job whose workers keep dying is discarded instead: it may be what kills them."""

@@ -11,7 +11,8 @@ from attrs.validators import ge
 
 from domain.errors import DomainError, IllegalTransition
 from domain.ids import EndpointId, OrderId
-from domain.webhooks.schedule import HEAD_WAITS, LONGEST_PAUSE, is_past, pause_after
+from domain.moments import is_past
+from domain.webhooks.schedule import HEAD_WAITS, LONGEST_PAUSE, pause_after
 
 
 class UnknownDelivery(DomainError):

@@ -6,13 +6,13 @@ from typing import Final
 from attrs import define, field, setters
 
 from domain.ids import EndpointId
+from domain.moments import is_past
 from domain.webhooks.schedule import (
     FAILING_FOR,
     FAILURES_TO_DISABLE,
     FAILURES_TO_PAUSE,
     LONGEST_PAUSE,
     LONGEST_REST,
-    is_past,
     rest_after,
 )
 

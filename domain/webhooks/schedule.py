@@ -1,7 +1,7 @@
 """When an event is sent again, and when a receiver is given a rest."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from zlib import crc32
 
@@ -39,8 +39,3 @@ def pause_after(tries: int, *, name: str, retry_after: timedelta | None = None) 
 def rest_after(rests: int) -> timedelta:
     """How long a receiver is left alone for the first, the second, ... time in a row."""
     return min(_FIRST_REST * 2.0 ** min(rests - 1, 10), LONGEST_REST)
-
-
-def is_past(moment: datetime | None, now: datetime, *, longest: timedelta) -> bool:
-    """Whether the moment has come. One that is further away than any can be is void: a clock was wrong."""
-    return moment is None or not now < moment <= now + longest

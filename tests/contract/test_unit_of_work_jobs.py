@@ -15,6 +15,7 @@ from application.ports.persistence import UnitOfWork
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus, new_job
 from domain.message import Message
+from domain.moments import furthest
 from tests.unit.builders import NOW
 
 SECOND: Final = timedelta(seconds=1)
@@ -108,12 +109,15 @@ def later(status: JobStatus, delay: timedelta) -> dict[str, Any]:
         (later(JobStatus.RETRYABLE, -SECOND), True),
         (later(JobStatus.RETRYABLE, SECOND), False),
         (later(JobStatus.RETRYABLE, LONGEST_DELAY), False),
+        # It was put off after this worker had read the clock.
+        (later(JobStatus.RETRYABLE, LONGEST_DELAY + SECOND), False),
         # A clock was wrong.
-        (later(JobStatus.RETRYABLE, LONGEST_DELAY + SECOND), True),
+        (later(JobStatus.RETRYABLE, furthest(NOW, LONGEST_DELAY) - NOW + SECOND), True),
         (executing(SECOND), False),
         (executing(LEASE), False),
         (executing(timedelta(0)), True),
-        (executing(LEASE + SECOND), True),
+        (executing(LEASE + SECOND), False),
+        (executing(furthest(NOW, LEASE) - NOW + SECOND), True),
         (ended(JobStatus.COMPLETED), False),
         (ended(JobStatus.CANCELLED), False),
         (ended(JobStatus.DISCARDED), False),

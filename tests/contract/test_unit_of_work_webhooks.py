@@ -16,6 +16,7 @@ from application.ports.webhooks import Attempt, AttemptFailure
 from application.webhooks.deliveries import ResendDelivery
 from domain.errors import IllegalTransition
 from domain.ids import MAX_ID, EndpointId, OrderId
+from domain.moments import furthest
 from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, Undelivered
 from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload, Secret, Signature
 from domain.webhooks.progress import FAILURES_TO_SUSPECT, LEASE, LONGEST_PACE, Progress, begun_after
@@ -178,15 +179,21 @@ STATES: Sequence[tuple[dict[str, object], bool]] = (
     ({}, True),
     ({**IDLE, "due_at": NOW}, True),
     ({**IDLE, "due_at": NOW + SECOND}, False),
-    ({**IDLE, "due_at": NOW + LONGEST_PAUSE + SECOND}, True),
+    ({**IDLE, "due_at": NOW + LONGEST_PAUSE + SECOND}, False),
+    # A clock was wrong.
+    ({**IDLE, "due_at": furthest(NOW, LONGEST_PAUSE) + SECOND}, True),
     ({"leased_until": NOW + SECOND}, False),
     ({"leased_until": NOW}, True),
-    ({"leased_until": NOW + LEASE + SECOND}, True),
+    # Another sender took it after this one had read the clock.
+    ({"leased_until": NOW + LEASE + SECOND}, False),
+    ({"leased_until": furthest(NOW, LEASE) + SECOND}, True),
     ({"rests_until": NOW + SECOND}, False),
     ({"rests_until": NOW}, True),
-    ({"rests_until": NOW + LONGEST_REST + SECOND}, True),
+    ({"rests_until": NOW + LONGEST_REST + SECOND}, False),
+    ({"rests_until": furthest(NOW, LONGEST_REST) + SECOND}, True),
     ({"ready_at": NOW + SECOND}, False),
-    ({"ready_at": NOW + LONGEST_PACE + SECOND}, True),
+    ({"ready_at": NOW + LONGEST_PACE + SECOND}, False),
+    ({"ready_at": furthest(NOW, LONGEST_PACE) + SECOND}, True),
 )
 
 
@@ -308,7 +315,7 @@ async def test_what_is_due_is_found_the_longest_due_first(unit_of_work: UnitOfWo
         a_delivery(endpoint_id, 1, next_at=NOW),
         a_delivery(endpoint_id, 2, next_at=NOW - SECOND, status=DeliveryStatus.RETRYING),
         a_delivery(endpoint_id, 3, next_at=NOW + SECOND),
-        a_delivery(endpoint_id, 4, next_at=NOW + LONGEST_PAUSE + SECOND),
+        a_delivery(endpoint_id, 4, next_at=furthest(NOW, LONGEST_PAUSE) + SECOND),
         delivered(endpoint_id, 5),
         a_delivery(EndpointId(uuid7()), 6),
     )

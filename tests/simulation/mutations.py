@@ -1042,6 +1042,16 @@ class _SendsInAnyOrder(_Transactions):
     repositories = {"webhook_endpoints": _KeepsNoOrder}  # noqa: RUF012 - as above
 
 
+class _ReadsTheClockEarly(_Before):
+    async def now(self) -> datetime:
+        now: datetime = await self.inner.now()
+        return now - timedelta(minutes=2) if now.second % 2 else now
+
+
+class _TakesForever(_Transactions):
+    repositories = {"jobs": _ReadsTheClockEarly}  # noqa: RUF012 - as above
+
+
 class _CountsNothing(_Before):
     async def save_many(self, progress: Sequence[Any]) -> None:
         for each in progress:
@@ -1299,6 +1309,11 @@ MUTATIONS: Final = (
         seeds=100,
     ),
     Mutation("webhooks of an order overtake each other", Parts(unit_of_work=_SendsInAnyOrder, weather=_WEBHOOKS)),
+    Mutation(
+        "the clock is read long before what it is compared with",
+        Parts(unit_of_work=_TakesForever, weather={**_WEBHOOKS, "clock_steps": 0}),
+        seeds=100,
+    ),
     Mutation("what an endpoint does not want is not counted", Parts(unit_of_work=_LosesCount, weather=_WEBHOOKS)),
     Mutation(
         "any answer of a receiver is taken for success",

@@ -37,6 +37,7 @@ from application.ports.broken import BrokenJob
 from application.ports.jobs import DueJobs, JobPlace
 from domain.ids import JobId, OrderId
 from domain.jobs.job import LEASE, LONGEST_DELAY, Job, JobStatus
+from domain.moments import furthest
 
 _JSON: Final = msgspec.json.Encoder(enc_hook=plain)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
@@ -119,9 +120,9 @@ def _due(*, since: bool, of_kinds: bool) -> Select[Any]:
     stretches = union_all(
         stretch(JOB_WAITING, at, *past),
         stretch(JOB_SCHEDULED, at, *past),
-        stretch(JOB_WAITING, at, at > bindparam("longest_delay", type_=UtcDateTime())),
+        stretch(JOB_WAITING, at, at > bindparam("void_delay", type_=UtcDateTime())),
         stretch(JOB_LEASED, until, *over),
-        stretch(JOB_LEASED, until, until > bindparam("longest_lease", type_=UtcDateTime())),
+        stretch(JOB_LEASED, until, until > bindparam("void_lease", type_=UtcDateTime())),
     ).subquery("due")
     return select(*stretches.c)
 
@@ -189,7 +190,7 @@ class SqlJobs:
         self, moment: datetime, *, since: datetime | None, kinds: Collection[str] | None = None, limit: int
     ) -> DueJobs:
         given: dict[str, Any] = {"moment": moment, "limit": limit}
-        given |= {"longest_delay": moment + LONGEST_DELAY, "longest_lease": moment + LEASE}
+        given |= {"void_delay": furthest(moment, LONGEST_DELAY), "void_lease": furthest(moment, LEASE)}
         given |= {} if since is None else {"since": since}
         given |= {} if kinds is None else {"kinds": list(kinds)}
         statement = _due(since=since is not None, of_kinds=kinds is not None)

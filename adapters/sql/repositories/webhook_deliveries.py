@@ -32,6 +32,7 @@ from adapters.sql.tables.webhooks import DELIVERY_OPEN, NOT_DELIVERED, webhook_d
 from application.ports.webhook_store import AttemptsMade, DeliveryFilter
 from application.ports.webhooks import Attempt
 from domain.ids import EndpointId, OrderId
+from domain.moments import furthest
 from domain.webhooks.delivery import Delivery, DeliveryId, DeliveryStatus, Undelivered
 from domain.webhooks.schedule import LONGEST_PAUSE
 
@@ -194,7 +195,7 @@ class SqlWebhookDeliveries:
         self, endpoint_id: EndpointId, moment: datetime, *, since: datetime | None = None, limit: int
     ) -> list[Delivery]:
         given: dict[str, Any] = {"endpoint_id": endpoint_id, "moment": moment, "limit": limit}
-        given |= {"void": moment + LONGEST_PAUSE} | ({} if since is None else {"since": since})
+        given |= {"void": furthest(moment, LONGEST_PAUSE)} | ({} if since is None else {"since": since})
         rows = await self._block.fetch(_DUE if since is None else _DUE_SINCE, given)
         found = [_read(row) for row in rows]
         return sorted(found, key=lambda each: (each.next_at or moment, each.id.position))[:limit]

@@ -18,6 +18,7 @@ from adapters.sql.dialects.base import SqlDialect
 from adapters.sql.tables.webhooks import webhook_endpoints, webhook_progress
 from application.ports.broken import BrokenEndpoint
 from domain.ids import EndpointId
+from domain.moments import furthest
 from domain.webhooks.endpoint import Disabled, Endpoint, Ordering, Payload, Signature
 from domain.webhooks.progress import FAILURES_TO_SUSPECT, LEASE, LONGEST_PACE, Progress
 from domain.webhooks.schedule import LONGEST_PAUSE, LONGEST_REST
@@ -233,10 +234,10 @@ class SqlWebhookProgress:
             "newest": newest,
             "limit": limit,
             "failures": FAILURES_TO_SUSPECT,
-            "void_lease": moment + LEASE,
-            "void_rest": moment + LONGEST_REST,
-            "void_pace": moment + LONGEST_PACE,
-            "void_pause": moment + LONGEST_PAUSE,
+            "void_lease": furthest(moment, LEASE),
+            "void_rest": furthest(moment, LONGEST_REST),
+            "void_pace": furthest(moment, LONGEST_PACE),
+            "void_pause": furthest(moment, LONGEST_PAUSE),
         }
         statement = (_WAITING_LOCKED if lock else _WAITING)[suspect]
         found = [_read(row) for row in await self._block.fetch(statement, given, lock=lock)]

@@ -188,6 +188,20 @@ async def test_after_an_hour_the_later_events_are_sent_and_say_that_one_is_missi
     assert statuses(await webhooks.deliveries(id_)) == ["DELIVERED"] * 4
 
 
+async def test_what_happens_later_waits_too_for_what_failed_after_the_clock_was_read(webhooks: Webhooks) -> None:
+    id_ = await webhooks.add()
+    webhooks.answers[URL] = failing("order.paid")
+    [order] = await webhooks.orders()
+    await webhooks.send()
+    await webhooks.shop.complete_order([order.id])
+    await webhooks.feed()
+    # A round that has read the clock just before the failure was recorded.
+    webhooks.shop.clock.forward(-SECOND)
+    await webhooks.send()
+    assert webhooks.sequences()[str(order.id)][-1] == 4
+    assert statuses(await webhooks.deliveries(id_))[3:] == ["RETRYING", "PENDING held_behind"]
+
+
 async def test_without_an_order_nothing_waits(webhooks: Webhooks) -> None:
     id_ = await webhooks.add(ordering=Ordering.BEST_EFFORT)
     webhooks.answers[URL] = failing("order.placed")
