@@ -29,7 +29,7 @@ LONG_OUTAGE: Final = 30.0
 RECOVERY: Final = 30.0
 # Between two orders of a client.
 _PAUSE: Final = 0.2
-_CLIENTS: Final = 8
+_CLIENTS: Final = 4
 _OWN: Final = {"PostgreSQL": "own_postgres", "Redis": "own_redis", "RabbitMQ": "own_rabbitmq"}
 
 
@@ -161,7 +161,7 @@ async def live_through(outage: Outage, service: Service, client: aiohttp.ClientS
 
 
 async def busy(customers: Customers) -> bool:
-    return len(customers.versions) > 50
+    return len(customers.versions) > 25
 
 
 async def settled(service: Service, customers: Customers) -> bool:
