@@ -9,11 +9,13 @@ from typing import Final
 
 from cyclopts import App
 
+from entrypoints.cli.version import version
+
 _NEEDS_DATABASE: Final = "Set DATABASE_URL to a PostgreSQL server first, and REDIS_URL and AMQP_URL if you have them."
 
 
 def make_app() -> App:
-    app = App(name="holdfast", help="An order engine.", version=_version, help_format="plaintext")
+    app = App(name="holdfast", help="An order engine.", version=version, help_format="plaintext")
     app.command(
         "entrypoints.cli.programs:up",
         help="Run the whole service: API, worker and relay, in one process or in several.\n\n"
@@ -164,11 +166,3 @@ def _make_keys() -> App:
     )
     app.command("entrypoints.cli.keys:revoke", help="End a key at once.")
     return app
-
-
-def _version() -> str:
-    """As pyproject.toml states it."""
-    # Only this one option needs the library.
-    from importlib import metadata
-
-    return metadata.version("holdfast")

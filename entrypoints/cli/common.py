@@ -4,22 +4,17 @@ The help of every command imports this file, and the use cases with their adapte
 are imported when a command runs; type checkers alone import them before.
 """
 
-import errno
 import os
 import re
-import sys
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter, Token
 
 from entrypoints.errors import CannotGoOn
 from entrypoints.read_settings import environment_and_file, read_settings
 from entrypoints.settings import Settings
-from entrypoints.shown import printable, shown
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -50,65 +45,6 @@ _STATEMENT_TIMEOUT: Final = 600.0
 
 class CommandError(CannotGoOn):
     """A command can't be carried out; the message says what to do."""
-
-
-class OutputLost(CannotGoOn):
-    """Standard output can't be written. The message is empty if its reader has closed it, as `| head` does."""
-
-    @classmethod
-    def by(cls, error: OSError) -> Self:
-        return cls("" if error.errno == errno.EPIPE else f"standard output can't be written: {error.strerror}")
-
-
-def tell(line: object = "") -> None:
-    """Print one line on standard output, whatever is in it. Raise `OutputLost`."""
-    with _output():
-        print(shown(str(line)))
-
-
-def write(content: bytes) -> None:
-    """Write bytes to standard output as they are, and to a terminal without what steers it. Raise `OutputLost`."""
-    with _output():
-        if sys.stdout.isatty():
-            lines = content.decode(errors="backslashreplace").replace("\r\n", "\n").split("\n")
-            sys.stdout.write("\n".join(map(printable, lines)))
-        else:
-            sys.stdout.buffer.write(content)
-
-
-def flush_output() -> None:
-    """Raise `OutputLost`."""
-    # A process may be started without a standard output.
-    if sys.stdout is not None:
-        with _output():
-            sys.stdout.flush()
-
-
-@contextmanager
-def _output() -> Generator[None, None, None]:
-    try:
-        yield
-    except OSError as error:
-        # Python writes what is left when it exits, and would fail once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputLost.by(error) from None
-
-
-def say(message: str) -> None:
-    """Print each line on standard error, after the name of the program, as `grep` and others do."""
-    # `print` would write to standard output if there were no standard error.
-    if sys.stderr is not None:
-        for line in message.splitlines():
-            print(f"holdfast: {shown(line)}", file=sys.stderr)
-
-
-def show_traceback(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-    """Show it as Python does, but without secrets and control characters: its message may come from outside."""
-    import traceback
-
-    if sys.stderr is not None:
-        for line in "".join(traceback.format_exception(kind, error, at)).splitlines():
-            print(shown(line), file=sys.stderr)
 
 
 def command_settings(**given: object) -> Settings:

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from application.access.principal import Principal, the_system
 from domain.dead_letter import DeadLetter
-from entrypoints.cli.common import CommandError, Data, Whole, command_settings, tell, with_use_cases
+from entrypoints.cli.common import CommandError, Data, Whole, command_settings, with_use_cases
+from entrypoints.cli.output import tell
 from entrypoints.shown import printable
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ import os
 from typing import TYPE_CHECKING
 
 from entrypoints.aliases import aliases_in
-from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_engine
+from entrypoints.cli.common import CommandError, Data, command_settings, with_engine
+from entrypoints.cli.output import tell
 from entrypoints.read_settings import environment_and_file
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import CommandError, Data, command_settings, say, with_use_cases, write
+from entrypoints.cli.common import CommandError, Data, command_settings, with_use_cases
+from entrypoints.cli.output import say, write
 
 if TYPE_CHECKING:
     from application.assembly.use_cases import UseCases

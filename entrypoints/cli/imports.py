@@ -7,7 +7,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import CommandError, Data, command_settings, say, tell, with_use_cases
+from entrypoints.cli.common import CommandError, Data, command_settings, with_use_cases
+from entrypoints.cli.output import say, tell
 from entrypoints.ndjson import rows_in
 from entrypoints.settings import InvalidSettings
 

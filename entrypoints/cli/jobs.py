@@ -12,7 +12,8 @@ from application.ports.jobs import JobPlace, place_of
 from domain.errors import DomainError
 from domain.ids import JobId
 from domain.jobs.job import Job, JobStatus
-from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_use_cases
+from entrypoints.cli.common import CommandError, Data, command_settings, with_use_cases
+from entrypoints.cli.output import tell
 
 if TYPE_CHECKING:
     from application.assembly.use_cases import UseCases

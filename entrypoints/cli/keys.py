@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import CommandError, Data, command_settings, say, tell, with_use_cases
+from entrypoints.cli.common import CommandError, Data, command_settings, with_use_cases
+from entrypoints.cli.output import say, tell
 
 if TYPE_CHECKING:
     from application.access.manage_keys import IssuedKey

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import CommandError, Data, command_settings, say, tell
+from entrypoints.cli.common import CommandError, Data, command_settings
+from entrypoints.cli.output import say, tell
 
 if TYPE_CHECKING:
     from entrypoints.cli.listener import Place, RemoteFeed

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import CommandError, command_settings, tell
+from entrypoints.cli.common import CommandError, command_settings
+from entrypoints.cli.output import tell
 
 if TYPE_CHECKING:
     from adapters.rabbitmq.declaring import Found

@@ -6,7 +6,8 @@ from cyclopts import Parameter
 
 from domain.ids import ProductId
 from domain.money import Money
-from entrypoints.cli.common import CommandError, Data, Whole, command_settings, tell, with_use_cases
+from entrypoints.cli.common import CommandError, Data, Whole, command_settings, with_use_cases
+from entrypoints.cli.output import tell
 from entrypoints.currencies import DIGITS, PRICED_IN, UNKNOWN
 
 if TYPE_CHECKING:

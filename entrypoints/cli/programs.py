@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import Data, Whole, command_settings, flush_output, tell
+from entrypoints.cli.common import Data, Whole, command_settings
+from entrypoints.cli.output import flush_output, tell
 from entrypoints.processes.parent import ENDS_LATE, STAGES, end_with_parent, tell_parent
 from entrypoints.settings import InvalidSettings, Settings
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import define, field
 
-from entrypoints.cli.common import say
+from entrypoints.cli.output import say
 
 # Seconds between two of them.
 _ON_TERMINAL: Final = 0.2

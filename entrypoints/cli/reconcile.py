@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_use_cases
+from entrypoints.cli.common import CommandError, Data, command_settings, with_use_cases
+from entrypoints.cli.output import tell
 from entrypoints.ndjson import rows_in
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import CommandError, Data, command_settings, tell, with_engine, with_use_cases
+from entrypoints.cli.common import CommandError, Data, command_settings, with_engine, with_use_cases
+from entrypoints.cli.output import tell
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

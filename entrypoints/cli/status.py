@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import Data, command_settings, tell, with_engine
+from entrypoints.cli.common import Data, command_settings, with_engine
+from entrypoints.cli.output import tell
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from entrypoints.cli.common import Data, command_settings, say, tell, with_engine, with_use_cases
+from entrypoints.cli.common import Data, command_settings, with_engine, with_use_cases
+from entrypoints.cli.output import say, tell
 from entrypoints.cli.progress import ShownProgress
 from entrypoints.settings import InvalidSettings
 

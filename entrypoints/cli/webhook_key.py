@@ -1,6 +1,6 @@
 """`holdfast webhook-key`: a new key that signs webhooks as v1a."""
 
-from entrypoints.cli.common import say, tell
+from entrypoints.cli.output import say, tell
 
 
 def webhook_key() -> None:

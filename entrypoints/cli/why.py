@@ -12,7 +12,8 @@ from application.durations import in_words
 from application.orders.legs import IN_WORDS
 from domain.errors import UnknownOrder
 from domain.ids import OrderId
-from entrypoints.cli.common import CommandError, Data, command_settings, say, tell, with_container
+from entrypoints.cli.common import CommandError, Data, command_settings, with_container
+from entrypoints.cli.output import say, tell
 
 if TYPE_CHECKING:
     from application.orders.explain_order import Explained, Step

@@ -16,7 +16,7 @@ from application.imports.request import What as ImportedWhat
 from application.ports.rows import Format
 from entrypoints.cli import exports, imports
 from entrypoints.cli.commands import make_app
-from entrypoints.cli.common import show_traceback
+from entrypoints.cli.output import show_traceback
 from tests.service import HOLDFAST
 
 ROOT = Path(__file__).parents[3]
@@ -71,7 +71,15 @@ def test_every_command_shows_its_help(command: tuple[str, ...], capsys: pytest.C
     assert about[0].isupper()
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("products", "--help"), ("up", "--help")])
+def test_the_version_waits_for_nothing_that_commands_need() -> None:
+    printed, packages = imported("--version")
+    assert printed
+    # Without it, nothing would have been measured.
+    assert "entrypoints" in packages
+    assert packages & (SLOW | {"attrs", "cyclopts", "rich", "msgspec", "asyncio", "domain", "application"}) == set()
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("products", "--help"), ("up", "--help")])
 def test_no_command_imports_libraries_of_servers_that_it_does_not_use(arguments: tuple[str, ...]) -> None:
     printed, packages = imported(*arguments)
     assert printed

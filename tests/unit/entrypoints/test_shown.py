@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.cli.common import write
+from entrypoints.cli.output import write
 from entrypoints.shown import shown
 
 SECRET = "hunter2"
