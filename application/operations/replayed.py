@@ -1,4 +1,4 @@
-"""What came of replayed messages: done, by what their orders say, or a dead letter once more."""
+"""What came of replayed messages: done, by what their orders or jobs say, or a dead letter once more."""
 
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -8,7 +8,16 @@ from application.orders.read_each import readable_orders
 from application.ports.persistence import Transaction
 from domain.dead_letter import DeadLetter
 from domain.dead_letter_groups import Cause, cause_in
-from domain.orders.events import Event, EventId, OrderAccepted, PaymentRequested, RefundRequested, event_id
+from domain.ids import JobId
+from domain.orders.events import (
+    Event,
+    EventId,
+    OrderAccepted,
+    OrderChangeAccepted,
+    PaymentRequested,
+    RefundRequested,
+    event_id,
+)
 from domain.orders.order import Order
 
 _PAGE: Final = 500
@@ -23,8 +32,14 @@ async def came_of_replays(tx: Transaction, ids: Collection[int], *, since: int) 
     events = {id_: letter.event for id_, letter in letters.items() if letter.event is not None}
     # A replayed message may be a dead letter just because its order is broken.
     orders = await readable_orders(tx, {event.order_id for event in events.values()})
+    changes = {event.job_id for event in events.values() if isinstance(event, OrderChangeAccepted)}
+    recorded = (await tx.jobs.get_many(changes)).keys()
     again = await _dead_again(tx, [letters[id_] for id_ in events], since)
-    done = {id_: ItemResult(id_, DONE) for id_, event in events.items() if _is_done(event, orders.get(event.order_id))}
+    done = {
+        id_: ItemResult(id_, DONE)
+        for id_, event in events.items()
+        if _is_done(event, orders.get(event.order_id), recorded)
+    }
     failed = {id_: ItemResult(id_, FAILED, _in_words(cause)) for id_, cause in again.items()}
     repeated = sorted(cause for id_, cause in again.items() if (cause.queue, cause.error) == _failure(letters[id_]))
     stopped = f"the same failure came again: {repeated[0].error}" if repeated else ""
@@ -57,7 +72,10 @@ async def _dead_again(tx: Transaction, replayed: Sequence[DeadLetter], since: in
     return found
 
 
-def _is_done(event: Event, order: Order | None) -> bool:
+def _is_done(event: Event, order: Order | None, recorded: Collection[JobId]) -> bool:
+    if isinstance(event, OrderChangeAccepted):
+        # From here on, it is a job like any other, and may have to wait for its order.
+        return event.job_id in recorded
     if order is None:
         return False
     match event:

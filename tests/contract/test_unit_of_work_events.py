@@ -14,7 +14,7 @@ from application.ports.outbox import OutboxEntry
 from application.ports.persistence import OrderConflict, UnitOfWork
 from domain.ids import JobId, OrderId
 from domain.jobs.job import new_job
-from domain.orders.events import Event, EventId, OrderCancelled, event_id
+from domain.orders.events import Event, EventId, OrderCancelled, OrderChangeAccepted, event_id
 from tests.unit.builders import LATER, NOW, a_line, placed
 
 
@@ -149,6 +149,27 @@ async def test_what_is_put_back_while_it_is_still_there_leaves_once(unit_of_work
         async with unit_of_work() as tx:
             await tx.outbox.re_enqueue([event])
     assert [decode(entry.body) for entry in await claim(unit_of_work)] == [event]
+
+
+async def test_all_that_was_accepted_of_an_order_is_put_back(unit_of_work: UnitOfWork) -> None:
+    """It is in no history: nothing tells the events apart but what they say."""
+    accepted = [
+        OrderChangeAccepted(
+            order_id=OrderId(UUID(int=1)), at=NOW, job_id=JobId(UUID(int=number)), asked="{}", signature="5ec7e7"
+        )
+        for number in range(3)
+    ]
+    for events in (accepted[:1], accepted[:2], accepted):
+        async with unit_of_work() as tx:
+            await tx.outbox.re_enqueue(events)
+    assert [decode(entry.body) for entry in await claim(unit_of_work)] == accepted
+    entries = await claim(unit_of_work)
+    async with unit_of_work() as tx:
+        await tx.waiting_work.put_off(entries)
+        await tx.outbox.remove(entries)
+    async with unit_of_work() as tx:
+        await tx.outbox.re_enqueue(accepted)
+    assert await claim(unit_of_work) == []
 
 
 async def test_whoever_only_looks_sees_the_entries_in_pages_and_claims_none(unit_of_work: UnitOfWork) -> None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from adapters.codecs.events import encode
 from adapters.memory.store import Changes, Lease
 from application.ports.outbox import LEASE_SECONDS, OutboxEntry, Waits
 from domain.ids import OrderId
@@ -60,9 +61,9 @@ class MemoryOutbox:
         self._changes.sent.update(entry.position for entry in entries)
 
     async def re_enqueue(self, events: Sequence[Event]) -> None:
-        here = {entry.id for entry in self._changes.store.outbox.values()}
-        here |= {entry.id for entry in self._changes.work_that_waits().values()}
-        missing = [event for event in events if event_id(event) not in here]
+        here = {(entry.id, entry.body) for entry in self._changes.store.outbox.values()}
+        here |= {(entry.id, entry.body) for entry in self._changes.work_that_waits().values()}
+        missing = [event for event in events if (event_id(event), encode(event)) not in here]
         self._changes.sending.extend(missing)
         self._changes.committed.outbox |= bool(missing)
 

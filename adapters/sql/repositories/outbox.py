@@ -43,7 +43,8 @@ def _entry(row: Row[Any]) -> OutboxEntry:
 
 
 def _put_back(new: FromClause, _: SqlDialect) -> Executable:
-    return insert_missing(outbox, new, key=("order_id", "sequence"), also_in=[waiting_work])
+    # What was accepted is in no history, so all that is of one order has one sequence number.
+    return insert_missing(outbox, new, key=("order_id", "sequence", "body"), also_in=[waiting_work])
 
 
 _PUT_BACK: Final = BulkStatement(outbox, written_whole(outbox, ENTRY_WRITTEN), _put_back)

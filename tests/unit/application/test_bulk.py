@@ -27,15 +27,17 @@ from application.operations.bulk import Act, BulkRequest, Confirmation, CountNot
 from application.operations.bulk_operations import MeasureBulk, StartBulk
 from application.operations.run_bulk import RunBulk
 from application.orders.cancel_order import CancelOrder
+from application.orders.record_changes import RecordChanges
+from application.orders.signed_changes import signed
 from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import ProcessPayment
 from application.payments.request_payment import RequestPayment
 from domain.dead_letter import DeadMessage
 from domain.dead_letter_groups import CauseFilter
-from domain.ids import OrderId, PaymentId, UserId
+from domain.ids import JobId, OrderId, PaymentId, UserId
 from domain.jobs.job import Job, JobStatus
 from domain.orders.details import OrderDetails
-from domain.orders.events import Event, OrderAccepted
+from domain.orders.events import Event, OrderAccepted, OrderChangeAccepted
 from domain.orders.order import Order
 from tests.unit.builders import NOW
 from tests.unit.provider import Crash
@@ -213,6 +215,34 @@ async def test_an_accepted_order_with_metadata_is_replayed(shop: Shop) -> None:
         while await waiting(shop):  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(0)
         assert await shop.persist_orders([accepted]) == [None]
+        assert (await working)["outcomes"] == {"done": 1}
+
+
+async def test_the_accepted_changes_of_an_order_are_replayed_and_done_once_they_are_jobs(shop: Shop) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    shop.store.outbox.clear()
+    changes = [
+        signed(
+            OrderChangeAccepted(order_id=order.id, at=NOW, job_id=JobId(UUID(int=number)), asked=asked, signature=""),
+            shop.store.secret,
+        )
+        for number, asked in enumerate(('{"change":"cancel"}', '{"change":"delete"}'))
+    ]
+    messages = [DeadMessage(body=encode(each), reason=BROKEN, attempts=8, first_at=NOW, last_at=NOW) for each in changes]
+    async with shop.unit_of_work() as tx:
+        await tx.dead_letters.record("intake", messages)
+    job, (run, _) = await start(shop), running(shop, patience=0.1)
+    told = await run(job, Progress())
+    assert (told["outcomes"], await waiting(shop)) == ({"open": 1, "skipped": 1}, 1)
+
+    job, (run, _) = await start(shop), running(shop)
+    working = asyncio.create_task(run(job, Progress()))
+    async with asyncio.timeout(60):
+        while await waiting(shop):  # noqa: ASYNC110 - nobody says when
+            await asyncio.sleep(0)
+        # All are sent, although none of them has a number in the order's history.
+        assert [decode(entry.body) for entry in await shop.outbox()] == changes
+        assert await RecordChanges(shop.unit_of_work)(changes) == [None, None]
         assert (await working)["outcomes"] == {"done": 1}
 
 
