@@ -57,8 +57,14 @@ class FindUnrecorded:
             except Unavailable as error:
                 found = list(map(of_unrecorded_change, missing.values()))
                 return [*found, Discrepancy(about="accepted", what=f"not checked: {error}")]
-            old = {change.job_id: change for change in changes if change.at <= moment}
             async with self._unit_of_work.reading() as tx:
+                emptied_at = await tx.shop.emptied_at()
+                # What was accepted before the shop was emptied is gone with its order.
+                old = {
+                    change.job_id: change
+                    for change in changes
+                    if change.at <= moment and (emptied_at is None or change.at >= emptied_at)
+                }
                 recorded = await tx.jobs.get_many(old.keys())
             missing |= {id_: change for id_, change in old.items() if id_ not in recorded}
             if not cursor:

@@ -228,7 +228,9 @@ async def test_the_accepted_changes_of_an_order_are_replayed_and_done_once_they_
         )
         for number, asked in enumerate(('{"change":"cancel"}', '{"change":"delete"}'))
     ]
-    messages = [DeadMessage(body=encode(each), reason=BROKEN, attempts=8, first_at=NOW, last_at=NOW) for each in changes]
+    messages = [
+        DeadMessage(body=encode(each), reason=BROKEN, attempts=8, first_at=NOW, last_at=NOW) for each in changes
+    ]
     async with shop.unit_of_work() as tx:
         await tx.dead_letters.record("intake", messages)
     job, (run, _) = await start(shop), running(shop, patience=0.1)

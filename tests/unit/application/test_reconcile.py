@@ -464,6 +464,24 @@ async def test_an_accepted_change_that_is_no_job_is_found_and_recorded(shop: Sho
     await shop.ports.accepted_changes.forget({order.id: [forged.job_id]})
 
 
+async def test_a_change_that_was_accepted_before_the_shop_was_emptied_is_not_missed(shop: Shop) -> None:
+    changes = [
+        OrderChangeAccepted(
+            order_id=OrderId(uuid7()),
+            at=shop.clock() + timedelta(minutes=minutes),
+            job_id=JobId(uuid7()),
+            asked='{"change":"cancel"}',
+            signature="",
+        )
+        for minutes in (0, 2)
+    ]
+    await shop.ports.accepted_changes.put_many(changes)
+    shop.store.reset_at = shop.clock() + timedelta(minutes=1)
+    shop.clock.forward(timedelta(minutes=5))
+    assert [each.change for each in await found(shop)] == changes[1:]
+    await shop.ports.accepted_changes.forget({change.order_id: [change.job_id] for change in changes})
+
+
 async def test_an_order_that_should_have_expired_is_found_and_expires(shop: Shop) -> None:
     order = await shop.order((await shop.sells(), 1))
     await relayed(shop)
