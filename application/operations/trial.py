@@ -8,6 +8,7 @@ from attrs import define, field, frozen
 from application.ports.payments import Charge
 from domain.catalogue.product import Product
 from domain.ids import PaymentId, ProductId
+from domain.jobs.job import Job
 from domain.money import Money
 from domain.orders.order import Order
 from domain.payments.payment import Payment
@@ -75,6 +76,8 @@ class Seen:
     order: Order | None
     products: Mapping[ProductId, Product]
     payment: Payment | None
+    # The job that the message asks for.
+    job: Job | None
 
     def values(self) -> dict[tuple[str, str, str], Any]:
         """Return each value by what it is of, its id, and its name."""
@@ -85,6 +88,8 @@ class Seen:
             found["product", str(product.id), "stock"] = product.stock
         if self.payment is not None:
             found["payment", str(self.payment.id), "status"] = self.payment.status.value
+        if self.job is not None:
+            found["job", str(self.job.id), "status"] = self.job.status.value
         return found
 
 

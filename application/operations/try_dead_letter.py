@@ -22,7 +22,7 @@ from application.ports.persistence import Transaction, UnitOfWork
 from domain.dead_letter import DeadLetter
 from domain.errors import DomainError
 from domain.ids import OrderId
-from domain.orders.events import ACCEPTED_TYPES, Event
+from domain.orders.events import ACCEPTED_TYPES, Event, OrderChangeAccepted
 from domain.orders.order import Order
 
 # Does the work of a queue in a transaction, with this provider.
@@ -90,10 +90,12 @@ async def _seen(tx: Transaction, event: Event) -> Seen:
     order = (await tx.orders.get_many({event.order_id})).get(event.order_id)
     lines: Sequence[Any] = () if order is None else order.lines
     payments = {} if order is None or order.payment_id is None else await tx.payments.get_many({order.payment_id})
+    jobs = await tx.jobs.get_many({event.job_id}) if isinstance(event, OrderChangeAccepted) else {}
     return Seen(
         order=order,
         products=await tx.products.get_many({line.product_id for line in lines}),
         payment=next(iter(payments.values()), None),
+        job=next(iter(jobs.values()), None),
     )
 
 

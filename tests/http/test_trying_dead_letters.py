@@ -2,12 +2,16 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from adapters.codecs.events import encode
 from application.errors import Unavailable
-from domain.orders.events import Event, OrderAccepted
+from application.orders.record_changes import RecordChanges
+from application.orders.signed_changes import signed
+from domain.ids import JobId
+from domain.orders.events import Event, OrderAccepted, OrderChangeAccepted
 from domain.orders.order import Order
 from tests.http.browser import Browser
 from tests.http.test_dead_letters import set_aside
@@ -109,6 +113,22 @@ async def test_an_accepted_order_would_be_recorded(shop: Shop, browser: Browser)
     assert changes(trial)["order", "status"] == (None, "PENDING")
     assert trial["events"] == ["order.placed"]
     assert shop.store.orders == {}
+
+
+async def test_an_accepted_change_would_become_a_job(shop: Shop, browser: Browser) -> None:
+    order = await shop.order((await shop.sells(), 1))
+    change = OrderChangeAccepted(
+        order_id=order.id, at=NOW, job_id=JobId(UUID(int=7)), asked='{"change":"cancel"}', signature=""
+    )
+    promised = signed(change, shop.store.secret)
+    await set_aside(shop, promised, change, consumer="intake")
+    trial = await tried(browser)
+    assert changes(trial) == {("job", "status"): (None, "AVAILABLE")}
+    assert shop.store.jobs == {}
+    forged = (await browser.post("/dead-letters/2/try", {})).body
+    assert forged["error"]["type"] == "ForgedChange"
+    await RecordChanges(shop.unit_of_work)([promised])
+    assert (await tried(browser))["changes"] == []
 
 
 async def test_what_would_be_refused_or_fail_again_is_told(shop: Shop, browser: Browser) -> None:

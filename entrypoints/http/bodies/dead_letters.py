@@ -133,7 +133,7 @@ class ReplayBody(LookedThrough, frozen=True, forbid_unknown_fields=True):
 
 
 class ChangeBody(Struct, frozen=True):
-    """A value that would be another one. `of` is order, product or payment; `before` is null for what is new."""
+    """A value that would be another one. `of` is order, product, payment or job; `before` is null for what is new."""
 
     of: str
     id: str
