@@ -1,6 +1,6 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -13,20 +13,23 @@ from application.ports.persistence import UnitOfWork
 from domain.ids import JobId
 from domain.jobs.job import Job, JobStatus
 
+# A worker that has it would go on beside the next one, until it learns that the job was taken away.
+_BEING_TRIED: Final = frozenset({JobStatus.AVAILABLE, JobStatus.EXECUTING})
+
 
 @frozen
 class RetryJob:
-    """Try a job again at once. One that waits for a worker already stays as it is.
+    """Try a job again at once. One that waits for a worker already, or is in progress, stays as it is.
 
-    Raise `UnknownJob`, `Forbidden` without the scopes that starting it needs, or `IllegalTransition` for one that is in
-    progress or has been done.
+    Raise `UnknownJob`, `Forbidden` without the scopes that starting it needs, or `IllegalTransition` for one that has
+    been done, or is for a later time.
     """
 
     _unit_of_work: UnitOfWork
     _needs: Mapping[str, JobNeeds]
 
     async def __call__(self, by: Principal, id_: JobId) -> Job:
-        return await _Change(self._unit_of_work, self._needs, by, "job.retried", JobStatus.AVAILABLE)(
+        return await _Change(self._unit_of_work, self._needs, by, "job.retried", _BEING_TRIED)(
             id_, lambda job, at: job.retry(at=at)
         )
 
@@ -43,7 +46,7 @@ class CancelJob:
     _needs: Mapping[str, JobNeeds]
 
     async def __call__(self, by: Principal, id_: JobId) -> Job:
-        return await _Change(self._unit_of_work, self._needs, by, "job.cancelled", JobStatus.CANCELLED)(
+        return await _Change(self._unit_of_work, self._needs, by, "job.cancelled", {JobStatus.CANCELLED})(
             id_, lambda job, at: job.cancel(at=at)
         )
 
@@ -56,7 +59,7 @@ class _Change:
     _needs: Mapping[str, JobNeeds]
     _by: Principal
     _action: str
-    _wanted: JobStatus
+    _wanted: Collection[JobStatus]
 
     async def __call__(self, id_: JobId, change: Callable[[Job, datetime], None]) -> Job:
         async with self._unit_of_work() as tx:
@@ -65,7 +68,7 @@ class _Change:
                 raise unknown_job(id_)
             for scope in scopes_of(job, self._needs):
                 self._by.expect(scope)
-            if job.status is not self._wanted:
+            if job.status not in self._wanted:
                 before, at = _shown(job), await tx.jobs.now()
                 change(job, at)
                 await tx.jobs.save_many([job])

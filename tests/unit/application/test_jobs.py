@@ -491,6 +491,24 @@ async def test_a_job_that_was_discarded_can_be_tried_again_and_one_that_was_done
         await retry(SYSTEM, JobId(uuid7()))
 
 
+async def test_a_job_in_progress_is_not_taken_from_its_worker_by_who_asks_for_it_again(jobs: Jobs) -> None:
+    """The first answer may have been lost, and a worker was quick."""
+    jobs.handler.outcomes = [DomainError("never"), "hang"]
+    retry, job = RetryJob(jobs.shop.unit_of_work, JOB_NEEDS), await jobs.add()
+    await jobs.run()
+    await retry(SYSTEM, job.id)
+    jobs.handler.begun.clear()
+    working = asyncio.create_task(jobs.worker())
+    await jobs.handler.begun.wait()
+    assert (await retry(SYSTEM, job.id)).status is JobStatus.EXECUTING
+    assert await jobs.another_worker()() == []
+    jobs.handler.goes_on.set()
+    await working
+    await jobs.run()
+    assert ((await jobs.now(job)).status, jobs.handler.seen) == (JobStatus.COMPLETED, [job.id] * 2)
+    assert [entry.action for entry in jobs.shop.store.audit] == ["job.retried"]
+
+
 async def test_whoever_retries_or_cancels_a_job_is_in_the_audit_and_only_for_what_was_changed(jobs: Jobs) -> None:
     ana = Principal("ana", scopes=ALL_SCOPES)
     jobs.handler.outcomes = [DomainError("never")]
