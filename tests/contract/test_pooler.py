@@ -138,10 +138,11 @@ async def test_a_pooler_that_gives_each_transaction_the_next_session_is_named(
             await each.close()
 
 
+@pytest.mark.parametrize("limit", ["default_pool_size", "max_client_conn", "max_user_connections"])
 async def test_a_pooler_of_sessions_that_has_no_other_left_is_taken_for_what_it_is(
-    pgbouncer_program: Path, migrated_postgres: str, open_engines: Callable[[str], AsyncEngine]
+    pgbouncer_program: Path, migrated_postgres: str, open_engines: Callable[[str], AsyncEngine], limit: str
 ) -> None:
-    with PgBouncer(migrated_postgres, settings={"default_pool_size": "1"}) as server:
+    with PgBouncer(migrated_postgres, settings={limit: "1"}) as server:
         await ask(open_engines(server.url), "SELECT 1")
 
 

@@ -209,17 +209,20 @@ async def _expect_apart(connection: Any, connect: Callable[[], Awaitable[Any]]) 
     A pooler of transactions gives each statement any session that is free. It shows nothing of that if it keeps
     statements apart that were prepared (`max_prepared_statements`). Settings and locks would be those of somebody else.
     """
-    other = None
     try:
         async with asyncio.timeout(_TO_COMPARE):
             other = await connect()
+    except (OSError, *Asyncpg.errors):
+        # The pooler, or the server, takes no second one: this one works all the same.
+        return
+    try:
+        async with asyncio.timeout(_TO_COMPARE):
             seen = [{tuple(await each.fetchrow(_WHO)) for _ in range(2)} for each in (connection, other, connection)]
     except TimeoutError:
         # A pooler of sessions may have none left for the second one.
         return
     finally:
-        if other is not None:
-            other.terminate()
+        other.terminate()
     if len(seen[0] | seen[2]) > 1 or len(seen[1]) > 1 or seen[0] == seen[1]:
         raise asyncpg.InvalidSQLStatementNameError("two connections were found in one session")
 
