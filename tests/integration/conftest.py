@@ -14,6 +14,7 @@ from adapters.rabbitmq.topology import Topology
 from tests.brokers import own_topology, removed
 from tests.cables import Cable, cable
 from tests.servers.fleet import VARIABLES
+from tests.servers.process import SLOWEST
 from tests.service import Service
 
 
@@ -108,5 +109,5 @@ async def wire(amqp_url: str) -> AsyncIterator[Cable]:
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=200)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as client:
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20 * SLOWEST)) as client:
         yield client

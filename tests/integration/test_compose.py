@@ -199,7 +199,7 @@ async def test_an_order_is_placed_and_paid_through_nginx_and_goes_on_when_a_repl
 ) -> None:
     printed = composed.processes["key"].output()
     [key] = re.findall(r"hf_live_admin_[0-9A-Za-z]{38}", printed)
-    async with httpx.AsyncClient(base_url=composed.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=composed.url, timeout=60) as client:
         assert (await client.get("/products")).status_code == httpx.codes.UNAUTHORIZED
         client.headers["Authorization"] = f"Bearer {key}"
         products = (await client.get("/products")).json()["items"]

@@ -91,7 +91,7 @@ def nginx_port(nginx: Nginx) -> int:
 
 @pytest.fixture
 async def client(nginx_port: int) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{nginx_port}", timeout=20) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{nginx_port}", timeout=60) as client:
         yield client
 
 

@@ -19,7 +19,7 @@ from attrs import define, field
 from tests.servers import keeper
 
 # How much slower the machine of a test run may be than a quiet one. Waits for processes are given that much more time.
-SLOWEST: Final = 4
+SLOWEST: Final = 10
 _STOP_SECONDS: Final = 15.0
 # As <sys/prctl.h> has it.
 _PR_SET_PDEATHSIG: Final = 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Process, keeper, plain_environment, wait_until
+from tests.servers.process import SLOWEST
 
 _ROOT = Path(__file__).parents[2]
 _TESTS = """
@@ -57,7 +58,7 @@ def run(tests: Path, *options: str, **environment: str) -> subprocess.CompletedP
         env=plain_environment() | {"PATH": "/nowhere"} | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 * SLOWEST,
         check=False,
     )
 
@@ -195,7 +196,7 @@ def test_a_command_in_the_background_ends_with_all_that_it_has_started(
         if not programs:
             # Python ignores what is raised in a destructor, and a simulation has many: whoever asks again is heard.
             try:
-                command.wait(seconds=5)
+                command.wait(seconds=2)
             except TimeoutError:
                 command.send(number)
         expect_all_gone(command, started)
