@@ -75,18 +75,21 @@ class AcceptChanges:
         ids = {order_id_of(change.call) for change in changes}
         orders = await self._unrecorded.get_many(ids)
         before = await self._accepted.of_orders(ids)
+        waiting = {order_id: set(earlier) for order_id, earlier in before.items()}
         outcomes: list[ChangeQueued | Exception] = []
         for name, call in changes:
             id_, earlier = job_id_of(call, self._new_id), before.get(order_id_of(call), ())
             found = orders.get(order_id_of(call)) or Unavailable(
                 "the database does not answer, and has the order alone"
             )
-            order = order_waited_for(call, found, id_, earlier)
+            order = order_waited_for(call, found, id_, waiting.setdefault(order_id_of(call), set()))
             if isinstance(order, NotYetRecorded):
                 order = Unavailable("the database does not answer, and a change with a condition needs it")
             if isinstance(order, Exception):
                 outcomes.append(order)
                 continue
+            waiting[order.id].add(id_)
+            # Not those of this batch: nobody knows yet whether the broker takes them.
             after = [each for each in earlier if each != id_]
             asked = arguments_of(name, call) | waits_for(after, unrecorded=after)
             job = new_job(id=id_, kind=CHANGE_ORDER, arguments=asked, order_id=order.id, now=self._now())

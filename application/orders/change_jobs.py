@@ -144,7 +144,8 @@ def accepted_as(job: Job, call: Call) -> OrderChangeAccepted:
         at=job.created_at,
         request_id=request_id_in(order_call_of(call)),
         job_id=job.id,
-        asked=json.dumps(job.arguments, separators=(",", ":"), sort_keys=True),
+        # As it is: the JSON of the message escapes each backslash of an escape once more.
+        asked=json.dumps(job.arguments, ensure_ascii=False, separators=(",", ":"), sort_keys=True),
         signature="",
     )
 

@@ -6,16 +6,18 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from adapters.codecs.events import decode, encode
+from adapters.codecs.events import MAX_BYTES, decode, encode
 from application.errors import OutcomeUnknown, Unavailable
 from application.execution.conditional import OnlyIf
 from application.execution.idempotency import KeyReused
+from application.orders.accept_changes import AcceptChanges, NamedChange
 from application.orders.change_details import DetailsChange
-from application.orders.change_jobs import MOST_WAITING, ChangeQueued, TooManyChangesWait
+from application.orders.change_jobs import CHANGE_DETAILS, MOST_WAITING, ChangeQueued, TooManyChangesWait
 from application.orders.record_changes import ForgedChange
 from domain.errors import UnknownOrder
 from domain.ids import JobId, OrderId
 from domain.jobs.job import JobStatus, UnknownJob
+from domain.metadata import MAX_KEY, MAX_KEYS, MAX_VALUE
 from domain.orders.events import OrderChangeAccepted
 from domain.orders.order import Order
 from domain.orders.status import OrderStatus
@@ -231,6 +233,36 @@ async def test_the_changes_that_wait_for_one_order_have_a_bound(intakes: Intakes
             await taken(await shop.change_details(ANA, note(order, str(number))))
         with pytest.raises(TooManyChangesWait):
             await shop.cancel_order(ANA, order.id)
+
+
+async def test_so_have_those_of_one_batch(intakes: Intakes) -> None:
+    order, shop = await recorded_order(intakes), intakes.shop
+    accept = AcceptChanges(
+        intakes.queue.put_changes,
+        intakes.unrecorded,
+        shop.ports.accepted_changes,
+        intakes.auto.shop_secret,
+        shop.new_id,
+        shop.clock,
+    )
+    asked = [NamedChange(CHANGE_DETAILS, note(order, str(number))) for number in range(MOST_WAITING + 2)]
+    *accepted, one, another = await accept(asked)
+    assert {type(each) for each in accepted} == {ChangeQueued}
+    assert {type(one), type(another)} == {TooManyChangesWait}
+    assert len(intakes.queue.events) == MOST_WAITING
+
+
+async def test_the_largest_change_fits_into_a_message_and_arrives_as_it_was_asked_for(intakes: Intakes) -> None:
+    """In any script: a request has up to 64 KB, and a worker would set a message aside that is too large."""
+    order, shop = await recorded_order(intakes), intakes.auto
+    for character in ("я", "漢", "😀", '"', "\\", "\n"):
+        value = character * MAX_VALUE
+        metadata = {f"{number:02}{character * (MAX_KEY - 2)}": value for number in range(MAX_KEYS)}
+        with Outage(intakes):
+            job = await taken(await shop.change_details(ANA, DetailsChange(order.id, changes={"metadata": metadata})))
+        assert len(encode(intakes.queue.events[-1])) < MAX_BYTES * 3 // 4
+        assert await intakes.work_off() == [None]
+        assert intakes.shop.store.jobs[job.id].arguments["changes"] == {"metadata": metadata}
 
 
 async def test_a_change_that_the_broker_did_not_confirm_is_not_promised(intakes: Intakes) -> None:
