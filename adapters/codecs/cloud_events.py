@@ -11,6 +11,10 @@ from adapters.codecs.announced import VERSION
 AMQP_PREFIX: Final = "cloudEvents_"
 # An extension attribute, whose name has lower-case letters and digits alone. An event that no request caused lacks it.
 REQUEST_ID: Final = "requestid"
+# Of the extension for distributed tracing. Events of requests whose trace is not kept lack it.
+TRACEPARENT: Final = "traceparent"
+# What not every event has.
+OPTIONAL: Final = frozenset({REQUEST_ID, TRACEPARENT})
 
 ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -25,6 +29,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
         "time": "when it happened, as in the body",
         "sequence": "the sequence as ten digits, so that it can be compared as text: `0000000004`",
         REQUEST_ID: "the request that caused it, as `request_id` in the body; absent where no request did",
+        TRACEPARENT: "the step of a trace that caused it (W3C Trace Context); absent where no trace is kept",
     }
 )
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.codecs.announced import ANNOUNCED, DATA_OF, VERSION, AnnouncedEvent
-from adapters.codecs.cloud_events import AMQP_PREFIX, ATTRIBUTES, REQUEST_ID, attributes_of_type
+from adapters.codecs.cloud_events import AMQP_PREFIX, ATTRIBUTES, OPTIONAL, attributes_of_type
 from adapters.rabbitmq.topology import Topology
 from domain.orders.events import Event
 
@@ -81,7 +81,7 @@ def _message(kind: type[Event], namespace: str) -> dict[str, Any]:
         | ({"const": constant[name]} if name in constant else {})
         for name, text in ATTRIBUTES.items()
     }
-    required = sorted(headers.keys() - {AMQP_PREFIX + REQUEST_ID})
+    required = sorted(AMQP_PREFIX + name for name in ATTRIBUTES.keys() - OPTIONAL)
     return {
         "name": kind.type,
         "summary": meaning(kind),

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
+from attrs import evolve
 from pamqp import frame
 
 from adapters.codecs.announced import VERSION
-from adapters.codecs.events import BadMessage, decode
+from adapters.codecs.events import BadMessage, decode, encode
 from adapters.rabbitmq.announcements import announcement
 from adapters.rabbitmq.frames import Message, publishing
 from adapters.rabbitmq.publisher import work_message
 from adapters.rabbitmq.topology import Topology
+from application.execution.working_for import TracedId
 from application.messaging.subscriptions import QUEUE_OF
 from application.ports.outbox import OutboxEntry
 from domain.orders.events import ACCEPTED_TYPES, event_id
@@ -106,6 +108,17 @@ def test_within_a_version_fields_are_only_added(file: str) -> None:
     newer = json.loads(golden("announcements", file_of("announcements", file)))
     if older["headers"]["cloudEvents_dataschema"].rsplit(":", 1)[1] == str(VERSION):
         assert contains({**newer, "body": json.loads(newer["body"])}, {**older, "body": json.loads(older["body"])})
+
+
+def test_another_service_can_go_on_with_the_trace_of_an_event() -> None:
+    event = EVENTS["order.paid.1.json"]
+    assert "cloudEvents_traceparent" not in as_sent(announced(stored("order.paid.1.json")))["headers"]
+    place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    body = encode(evolve(event, request_id=TracedId.of("monday", place)))
+    sent = as_sent(announced(OutboxEntry(1, event_id(event), event.type, body)))
+    assert (sent["headers"]["cloudEvents_traceparent"], sent["headers"]["cloudEvents_requestid"]) == (place, "monday")
+    # What a body has, the contract of the body says.
+    assert json.loads(sent["body"]).keys() == {"order_id", "sequence", "type", "time", "data", "request_id"}
 
 
 def test_an_accepted_order_is_never_announced() -> None:
