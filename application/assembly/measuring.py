@@ -3,7 +3,6 @@
 from attrs import evolve
 
 from application.assembly.ports import Ports
-from application.telemetry.measured import CountChanges
 from application.telemetry.measured_caches import (
     Lookups,
     MeasuredCatalogueCache,
@@ -11,6 +10,7 @@ from application.telemetry.measured_caches import (
     MeasuredStockCache,
 )
 from application.telemetry.measured_messaging import MeasuredDeadLetterQueue, MeasuredPublisher, MeasuredSubscription
+from application.telemetry.measured_orders import CountChanges
 from application.telemetry.measured_payments import MeasuredProvider
 from application.telemetry.measured_webhooks import MeasuredMessages, MeasuredTransport
 from application.telemetry.traced import TracedProvider, TracedPublisher, TracedTransport

@@ -34,7 +34,7 @@ from application.payments.pipeline import ProviderPipeline
 from application.payments.process_payment import Answer, ProcessPayment
 from application.payments.refund_order import RefundOrder
 from application.ports.telemetry import Record
-from application.telemetry.measured import MeasuredIntake
+from application.telemetry.measured_orders import MeasuredIntake
 from application.telemetry.metrics import DUPLICATES
 from domain.catalogue.product import Product
 from domain.errors import DomainError

@@ -20,7 +20,6 @@ from application.ports.payments import PaymentDeclined
 from application.ports.telemetry import Metric, Telemetry
 from application.ports.webhooks import Attempt, AttemptFailure, Told, WebhookRequest
 from application.telemetry import metrics
-from application.telemetry.measured import MeasuredIntake
 from application.telemetry.measured_caches import (
     Lookups,
     MeasuredCatalogueCache,
@@ -28,6 +27,7 @@ from application.telemetry.measured_caches import (
     MeasuredStockCache,
 )
 from application.telemetry.measured_messaging import MeasuredPublisher, MeasuredWork
+from application.telemetry.measured_orders import MeasuredIntake
 from application.telemetry.measured_payments import MeasuredProvider
 from application.telemetry.measured_webhooks import MeasuredMessages, MeasuredTransport
 from application.telemetry.metrics import METRICS

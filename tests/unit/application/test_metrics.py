@@ -20,8 +20,8 @@ from application.execution.idempotency import Keyed
 from application.messaging.subscriptions import PAYMENTS
 from application.ports.idempotency import IdempotencyKey
 from application.ports.payments import PaymentDeclined
-from application.telemetry.measured import CountChanges
 from application.telemetry.measured_messaging import MeasuredSubscription
+from application.telemetry.measured_orders import CountChanges
 from application.telemetry.measured_payments import MeasuredProvider
 from application.telemetry.metrics import METRICS
 from domain.errors import UnknownProduct
