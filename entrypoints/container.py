@@ -108,10 +108,18 @@ def _carts_in_redis(redis: "GuardedRedis", namespace: str) -> Carts:
     return RedisCarts(redis, namespace)
 
 
-def _accepted_changes_in_redis(redis: "GuardedRedis", namespace: str) -> AcceptedChanges:
+def _accepted_changes_in_redis(redis: "GuardedRedis", settings: Settings) -> AcceptedChanges:
     from adapters.redis.accepted_changes import RedisAcceptedChanges  # noqa: PLC0415 - as above
 
-    return SharedAcceptedChanges(RedisAcceptedChanges(redis, namespace))
+    ttl = _ttl_of_accepted_changes(settings)
+    return SharedAcceptedChanges(
+        RedisAcceptedChanges(redis, settings.namespace, ttl=ttl), MemoryAcceptedChanges(ttl=ttl)
+    )
+
+
+def _ttl_of_accepted_changes(settings: Settings) -> float:
+    # Not longer than their jobs: one whose job was removed would look as if it were still to come.
+    return min(timedelta(days=1), settings.job_retention).total_seconds()
 
 
 def _where_carts_are(settings: Settings) -> str:
@@ -269,8 +277,8 @@ class Container(containers.DeclarativeContainer):
     queued_here: providers.Provider[RecentOrders] = providers.Singleton(MemoryRecentOrders)
     accepted_changes: providers.Provider[AcceptedChanges] = providers.Selector(
         providers.Callable(lambda settings: "redis" if settings.redis_url else "memory", settings),
-        redis=providers.Singleton(_accepted_changes_in_redis, redis, settings.provided.namespace),
-        memory=providers.Singleton(MemoryAcceptedChanges),
+        redis=providers.Singleton(_accepted_changes_in_redis, redis, settings),
+        memory=providers.Singleton(MemoryAcceptedChanges, ttl=providers.Callable(_ttl_of_accepted_changes, settings)),
     )
     price_list: providers.Provider[PriceList] = providers.Singleton(MemoryPriceList)
     last_heartbeat: providers.Provider[LastHeartbeat] = providers.Selector(

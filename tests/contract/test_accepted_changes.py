@@ -142,3 +142,20 @@ async def test_what_a_later_release_has_put_is_no_error(
 def an_order_placed() -> OrderChangeAccepted:
     """A change under the key of another one."""
     return a_change(OrderId(an_order().id))
+
+
+async def test_a_process_forgets_them_in_time() -> None:
+    """The jobs that they became are removed after some days. They must not look as if they were still to come."""
+    elapsed = 0.0
+    changes, order_id = MemoryAcceptedChanges(ttl=60, time=lambda: elapsed), an_order_id()
+    first, second = a_change(order_id), a_change(order_id)
+    await changes.put_many([first])
+    elapsed = 59.0
+    await changes.put_many([first, second])
+    assert await changes.of_orders([order_id]) == {order_id: [first.job_id, second.job_id]}
+    elapsed = 60.0
+    assert await changes.of_orders([order_id]) == {order_id: [second.job_id]}
+    assert await changes.get(first.job_id) is None
+    elapsed = 119.0
+    assert await changes.scan(0) == (0, [])
+    assert await changes.of_orders([order_id]) == {}

@@ -1,6 +1,8 @@
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
+from uuid import UUID
 
 import pytest
 from attrs import evolve
@@ -20,11 +22,13 @@ from application.assembly.limits import Limits
 from application.assembly.ports import Ports
 from application.messaging.subscriptions import INTAKE, WORK_QUEUES
 from application.ports.caching import DatabaseMark
+from domain.ids import JobId, OrderId
+from domain.orders.events import OrderChangeAccepted
 from entrypoints.broker import Broker
 from entrypoints.container import Container
 from entrypoints.payment_providers import Provider
 from entrypoints.settings import Settings
-from tests.unit.builders import an_order
+from tests.unit.builders import NOW, an_order
 
 
 def a_container(settings: Settings) -> Container:
@@ -95,6 +99,19 @@ async def test_behind_each_port_stands_what_has_its_methods(container: Container
 def test_a_process_is_one_relay_by_whatever_it_is_asked(container: Container) -> None:
     """Its metrics ask for the lease under this name."""
     assert {container.relay_name(), container.relay_name()} == {container.ports().relay_name}
+
+
+@pytest.mark.parametrize(("retention", "known"), [(timedelta(days=7), 1), (timedelta(0), 0)])
+async def test_no_accepted_change_is_known_for_longer_than_its_job(retention: timedelta, known: int) -> None:
+    """A later change would wait for it, and a repair would make it again."""
+    container = a_container(Settings(job_retention=retention))
+    changes, order_id = container.accepted_changes(), OrderId(UUID(int=1))
+    change = OrderChangeAccepted(
+        order_id=order_id, at=NOW, job_id=JobId(UUID(int=2)), asked='{"change":"cancel"}', signature=""
+    )
+    await changes.put_many([change])
+    assert len(await changes.of_orders([order_id])) == known
+    container.engine().sync_engine.dispose()
 
 
 SERVER = "postgresql://shop@db/shop"
