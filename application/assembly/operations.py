@@ -62,5 +62,7 @@ def operations_use_cases(shared: Shared) -> OperationsUseCases:
 def run_bulk(shared: Shared) -> RunBulk:
     """Return the handler of the job."""
     uow, now = shared.uow, shared.ports.now
-    on_orders = ActOnOrders(CancelOrder(uow, now), RequestPayment(uow, now), shared.unrecorded)
+    on_orders = ActOnOrders(
+        CancelOrder(uow, now), RequestPayment(uow, now), shared.unrecorded, shared.ports.accepted_changes
+    )
     return RunBulk(uow, ReplayDeadLetters(uow, now), DiscardDeadLetters(uow, now), on_orders, shared.ports.elapsed)

@@ -2,7 +2,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from application.errors import Unavailable
 from application.execution.conditional import OnlyIf
@@ -14,8 +14,9 @@ from application.orders.cancel_order import CancelOrder
 from application.orders.read_each import readable_orders
 from application.payments.request_payment import RequestPayment
 from application.ports.audit import Caller
+from application.ports.caching import AcceptedChanges
 from application.ports.persistence import Transaction
-from domain.ids import OrderId
+from domain.ids import JobId, OrderId
 from domain.orders.order import Order
 from domain.orders.status import MAY_BE_PAID, OrderStatus
 
@@ -28,19 +29,30 @@ Accepted = Mapping[OrderId, Order | Unavailable]
 
 
 @frozen
+class Promised:
+    """What a client was told of while the database was away, as the caches know it. It may be recorded by now."""
+
+    orders: Accepted = field(factory=dict)
+    changes: Mapping[OrderId, Collection[JobId]] = field(factory=dict)
+
+
+@frozen
 class ActOnOrders:
     """Cancel orders, or ask again for their payment, as the use case for a single order does, which also decides."""
 
     _cancel: CancelOrder
     _request_payment: RequestPayment
     _unrecorded: Unrecorded
+    _accepted_changes: AcceptedChanges
 
-    async def accepted(self, ids: Collection[str]) -> Accepted:
-        """Look for these orders in the caches. No transaction waits for that."""
-        return await self._unrecorded.get_many({OrderId(UUID(id_)) for id_ in ids})
+    async def promised(self, ids: Collection[str], *, all_recorded: bool) -> Promised:
+        """Look in the caches. No transaction waits for that."""
+        wanted = {OrderId(UUID(id_)) for id_ in ids}
+        orders = {} if all_recorded else await self._unrecorded.get_many(wanted)
+        return Promised(orders, await self._accepted_changes.of_orders(wanted))
 
     async def __call__(  # noqa: PLR0913 - what is done, by whom, and with what
-        self, tx: Transaction, act: Act, by: Caller, ids: Sequence[str], *, accepted: Accepted, most: int
+        self, tx: Transaction, act: Act, by: Caller, ids: Sequence[str], *, promised: Promised, most: int
     ) -> list[ItemResult]:
         """Do it in this transaction. An order that is refused is refused alone.
 
@@ -50,8 +62,10 @@ class ActOnOrders:
         orders = await tx.orders.get_many(set(order_ids), lock=True)
         # What waits was accepted earlier, as for a single order.
         busy = {job.order_id for job in await tx.jobs.changes_of(set(order_ids))}
+        recorded = await tx.jobs.get_many({id_ for each in promised.changes.values() for id_ in each})
+        busy |= {order_id for order_id, each in promised.changes.items() if not recorded.keys() >= set(each)}
         refused = {id_: _WAITS for id_ in order_ids if id_ in busy}
-        refused |= {id_: why for id_ in order_ids if id_ not in orders and (why := _in_caches(id_, accepted))}
+        refused |= {id_: why for id_ in order_ids if id_ not in orders and (why := _in_caches(id_, promised.orders))}
         if act == "retry":
             pending = [order.id for order in orders.values() if order.status is OrderStatus.PENDING]
             refused |= dict.fromkeys(pending, _NEVER_ASKED)

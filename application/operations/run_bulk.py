@@ -122,11 +122,11 @@ class RunBulk:
     ) -> StoredFile:
         # Orders that a filter finds are recorded. One that is named may be accepted and not recorded yet.
         is_named = isinstance(wanted.only, ChosenOrders) and wanted.only.ids
-        accepted = await self._act_on_orders.accepted(ids) if is_named else {}
+        promised = await self._act_on_orders.promised(ids, all_recorded=not is_named)
         by, most = Caller(**job.arguments["by"]), _wave(state)
         async with self._unit_of_work() as tx:
             await hold(tx, job)
-            told = await self._act_on_orders(tx, wanted.act, by, ids, accepted=accepted, most=most)
+            told = await self._act_on_orders(tx, wanted.act, by, ids, promised=promised, most=most)
             taken = evolve(state, taken=state.taken + len(told))
             if wanted.act != "retry":
                 return await noted(tx, file, told, taken)

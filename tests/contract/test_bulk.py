@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from adapters.codecs.events import encode
+from adapters.memory.accepted_changes import MemoryAcceptedChanges
 from adapters.memory.caches import MemoryRecentOrders
 from adapters.sql.tables.orders import order_items
 from adapters.sql.unit_of_work import SqlUnitOfWork
@@ -24,7 +25,7 @@ from application.intake.unrecorded import Unrecorded
 from application.jobs.files import whole_file
 from application.jobs.kinds import MESSAGE, Progress
 from application.messaging.decide_dead_letters import DiscardDeadLetters, ReplayDeadLetters
-from application.operations.act_on_orders import ActOnOrders
+from application.operations.act_on_orders import ActOnOrders, Promised
 from application.operations.bulk import Act, BulkRequest, ChosenOrders, Confirmation, CountNotConfirmed
 from application.operations.bulk_operations import GetBulk, ListBulk, MeasureBulk, StartBulk
 from application.operations.run_bulk import RunBulk
@@ -229,7 +230,8 @@ async def test_dead_letters_are_confirmed_by_a_digest_as_well(unit_of_work: Unit
 
 def acting(unit_of_work: UnitOfWork) -> ActOnOrders:
     unrecorded = Unrecorded(MemoryRecentOrders(), MemoryRecentOrders())
-    return ActOnOrders(CancelOrder(unit_of_work, now), RequestPayment(unit_of_work, now), unrecorded)
+    cancel, pay = CancelOrder(unit_of_work, now), RequestPayment(unit_of_work, now)
+    return ActOnOrders(cancel, pay, unrecorded, MemoryAcceptedChanges())
 
 
 async def run(unit_of_work: UnitOfWork, job: Job) -> Job:
@@ -269,7 +271,7 @@ async def test_two_acts_at_once_on_an_order_change_it_once(unit_of_work: UnitOfW
 
     async def decide(order: Order) -> str:
         async with unit_of_work() as tx:
-            [result] = await act_on(tx, act, BY, [str(order.id)], accepted={}, most=1)
+            [result] = await act_on(tx, act, BY, [str(order.id)], promised=Promised(), most=1)
         return f"{order.id} {result.outcome}"
 
     async with asyncio.timeout(60):

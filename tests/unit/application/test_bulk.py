@@ -110,7 +110,8 @@ def running(
     discard = DiscardDeadLetters(shop.unsteady, shop.clock)
     elapsed = asyncio.get_running_loop().time
     cancel, pay = cancel or CancelOrder(shop.unsteady, shop.clock), RequestPayment(shop.unsteady, shop.clock)
-    on_orders = ActOnOrders(cancel, pay, unrecorded or Unrecorded(shop.recent, MemoryRecentOrders()))
+    unrecorded = unrecorded or Unrecorded(shop.recent, MemoryRecentOrders())
+    on_orders = ActOnOrders(cancel, pay, unrecorded, shop.ports.accepted_changes)
     return RunBulk(shop.unsteady, replay, discard, on_orders, elapsed, patience=patience), replay  # type: ignore[arg-type]
 
 

@@ -20,10 +20,13 @@ from application.operations import bulk
 from application.operations.bulk import Act, BulkRequest, ChosenOrders, Confirmation, CountNotConfirmed, FilterTooWide
 from application.operations.bulk_operations import ListBulk, StartBulk
 from application.orders.cancel_order import CancelOrder
+from application.orders.record_changes import RecordChanges
+from application.orders.signed_changes import signed
 from domain.dead_letter import InvalidDecision
 from domain.errors import DomainError
 from domain.ids import JobId, OrderId
 from domain.jobs.job import Job, JobStatus, new_job
+from domain.orders.events import OrderChangeAccepted
 from domain.orders.order import Order
 from tests.unit.application.test_bulk import TROUBLES, begun, run_again_after_trouble, running, shown, worker
 from tests.unit.intakes import Intakes
@@ -233,6 +236,30 @@ async def test_an_order_for_which_an_earlier_change_waits_is_left_to_it(shop: Sh
     job, (run, _) = await start(shop, "cancel", order.id), running(shop)
     assert (await run(job, Progress()))["outcomes"] == {"failed": 1}
     assert await status(shop, order) == "PENDING"
+
+
+async def test_so_is_one_whose_change_was_accepted_while_the_database_was_away(shop: Shop) -> None:
+    [first, second] = await orders(shop, 2)
+    changes = [
+        signed(
+            OrderChangeAccepted(
+                order_id=order.id, at=shop.clock(), job_id=JobId(order.id), asked='{"change":"pay"}', signature=""
+            ),
+            shop.store.secret,
+        )
+        for order in (first, second)
+    ]
+    await shop.ports.accepted_changes.put_many(changes)
+    await RecordChanges(shop.unit_of_work)(changes[1:])
+    async with shop.unit_of_work() as tx:
+        [made] = (await tx.jobs.get_many({changes[1].job_id}, lock=True)).values()
+        made.begin(at=shop.clock())
+        made.complete(at=shop.clock(), result=None)
+        await tx.jobs.save_many([made])
+    job, (run, _) = await start(shop, "cancel", status=["PENDING"]), running(shop)
+    assert await run(job, Progress()) == {"outcomes": {"failed": 1, "done": 1}, "stopped": ""}
+    assert (await results(shop, job))[str(first.id)] == ("failed", "another change of it waits, and is made first")
+    assert await status(shop, second) == "CANCELLED"
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
