@@ -27,15 +27,21 @@ class HurriedLoop(asyncio.SelectorEventLoop):
     """A loop in which nobody waits: when there is nothing to do, it is the time at which there is."""
 
     _ahead = 0.0
+    _is_hurried = True
 
     def time(self) -> float:
         return super().time() + self._ahead
 
     def _run_once(self) -> None:
         coming: Any = self._scheduled  # type: ignore[attr-defined]
-        if coming and not self._ready:  # type: ignore[attr-defined]
+        if self._is_hurried and coming and not self._ready:  # type: ignore[attr-defined]
             self._ahead += max(0.0, coming[0].when() - self.time())
         super()._run_once()  # type: ignore[misc]
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in asyncio
+        # A thread needs real time to end.
+        self._is_hurried = False
+        await super().shutdown_default_executor()
 
 
 async def _pages(shop: Shop, ana: Visitor) -> dict[str, int]:
