@@ -87,6 +87,9 @@ RULES_OF_THE_SHOP = {
     "GET /events": [410],
 }
 
+# It tells what a deleted endpoint was sent, too.
+LISTED_WHEN_DELETED = "GET /webhook-endpoints/{endpoint_id}/deliveries"
+
 
 def configuration(auth: Path, caller: str) -> str:
     """A right request under a key that was used for another one is refused with 422."""
@@ -111,9 +114,11 @@ def configuration(auth: Path, caller: str) -> str:
         if not route.honours.isdisjoint(RANGES):
             # RFC 9110, 14.2: a range in a unit that nobody knows is ignored.
             own |= {"negative_data_rejection": [200, *REFUSED]}
-        if own:
-            tables.append(f'[[operations]]\ninclude-name = "{name}"')
-            tables += [f"[operations.checks.{check}]\nexpected-statuses = {own[check]}" for check in own]
+        checks = [f"[operations.checks.{check}]\nexpected-statuses = {own[check]}" for check in own]
+        if name == LISTED_WHEN_DELETED:
+            checks.append("[operations.checks.use_after_free]\nenabled = false")
+        if checks:
+            tables += [f'[[operations]]\ninclude-name = "{name}"', *checks]
     return "\n\n".join(tables)
 
 
