@@ -16,6 +16,7 @@ from application.orders.change_jobs import (
     ChangeQueued,
     accepted_as,
     arguments_of,
+    earlier_than,
     job_id_of,
     job_of,
     order_id_of,
@@ -90,7 +91,7 @@ class AcceptChanges:
                 continue
             waiting[order.id].add(id_)
             # Not those of this batch: nobody knows yet whether the broker takes them.
-            after = [each for each in earlier if each != id_]
+            after = earlier_than(id_, earlier)
             asked = arguments_of(name, call) | waits_for(after, unrecorded=after)
             job = new_job(id=id_, kind=CHANGE_ORDER, arguments=asked, order_id=order.id, now=self._now())
             outcomes.append(ChangeQueued(order, job, replayed=id_ in earlier, is_current=False))

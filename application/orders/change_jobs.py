@@ -1,7 +1,7 @@
 """A change of an order as a job: what is stored of it, and how it is read again."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -115,6 +115,21 @@ def waits_for(after: Collection[JobId], *, unrecorded: Collection[JobId] = ()) -
     """Return what is stored of the earlier changes: it waits for their end. Those `unrecorded` have no job yet."""
     found = {"after": list(map(str, after))}
     return found | {"unrecorded": sorted(map(str, unrecorded))} if unrecorded else found
+
+
+def earlier_than(id_: JobId, accepted: Sequence[JobId]) -> Sequence[JobId]:
+    """Return the accepted changes that came before this one, which is among them if its request is sent again."""
+    return accepted[: accepted.index(id_)] if id_ in accepted else accepted
+
+
+def without_later(waiting: Sequence[Job], id_: JobId) -> list[Job]:
+    """Leave out those that wait for this change, or for one that does: two must not wait for each other."""
+    later = {str(id_)}
+    while True:
+        more = {str(job.id) for job in waiting if not later.isdisjoint(job.arguments.get("after", ()))} - later
+        if not more:
+            return [job for job in waiting if str(job.id) not in later]
+        later |= more
 
 
 def call_of(order_id: OrderId, job: Job) -> Call:

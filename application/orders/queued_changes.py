@@ -16,12 +16,14 @@ from application.orders.change_jobs import (
     ChangeQueued,
     arguments_of,
     call_of,
+    earlier_than,
     is_the_same,
     job_id_of,
     order_call_of,
     order_id_of,
     order_waited_for,
     waits_for,
+    without_later,
 )
 from application.ports.caching import AcceptedChanges
 from application.ports.environment import Clock, NewId
@@ -102,15 +104,16 @@ class QueueChanges(Generic[C, R]):
             for call in calls:
                 found, id_ = orders.get(order_id_of(call)), job_id_of(call, self._new_id)
                 coming = on_the_way.get(order_id_of(call), ())
-                earlier = [*(job.id for job in before if job.order_id == order_id_of(call)), *coming]
+                jobs = [job for job in before if job.order_id == order_id_of(call)]
                 queued = {each.job.id for each in outcomes if isinstance(each, ChangeQueued) and each.order is found}
-                waiting = queued.union(earlier)
+                waiting = queued.union((job.id for job in jobs), coming)
                 order = order_waited_for(call, found, id_, waiting)
                 if isinstance(order, Exception):
                     outcomes.append(order)
                     continue
                 asked = arguments_of(self._name, call)
-                after = waits_for([each for each in earlier if each != id_], unrecorded=set(coming) - {id_})
+                unrecorded = earlier_than(id_, coming)
+                after = waits_for([*(job.id for job in without_later(jobs, id_)), *unrecorded], unrecorded=unrecorded)
                 job = new_job(id=id_, kind=CHANGE_ORDER, arguments=asked | after, order_id=order.id, now=now)
                 outcomes.append(ChangeQueued(order, job, replayed=id_ in waiting))
             await tx.jobs.add_many([each.job for each in outcomes if isinstance(each, ChangeQueued)])

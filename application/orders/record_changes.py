@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from application.execution.idempotency import KeyReused
 from application.intake.persist_orders import PersistOrders
-from application.orders.change_jobs import is_the_same, job_of, waits_for
+from application.orders.change_jobs import is_the_same, job_of, waits_for, without_later
 from application.orders.queued_changes import wake
 from application.orders.signed_changes import is_signed
 from application.ports.persistence import UnitOfWork
@@ -64,7 +64,7 @@ class RecordChanges:
     def _job(self, event: OrderChangeAccepted, others: Sequence[Job], now: datetime) -> Job:
         job = job_of(event, now=now)
         named = [JobId(UUID(id_)) for id_ in job.arguments.get("after", ())]
-        earlier = [each.id for each in _without_later(others, job.id) if each.id not in named]
+        earlier = [each.id for each in without_later(others, job.id) if each.id not in named]
         return evolve(job, arguments={**job.arguments, **waits_for([*named, *earlier], unrecorded=named)})
 
 
@@ -84,13 +84,3 @@ class RecordAccepted:
         if changes:
             outcomes |= zip(changes, await self._record_changes(list(changes.values())), strict=True)
         return [outcomes[at] for at in range(len(events))]
-
-
-def _without_later(waiting: Sequence[Job], id_: JobId) -> list[Job]:
-    """Leave out those that wait for this change, or for one that does: two must not wait for each other."""
-    later = {str(id_)}
-    while True:
-        more = {str(job.id) for job in waiting if not later.isdisjoint(job.arguments.get("after", ()))} - later
-        if not more:
-            return [job for job in waiting if str(job.id) not in later]
-        later |= more

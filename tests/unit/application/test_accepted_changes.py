@@ -298,3 +298,23 @@ async def test_a_change_from_before_the_shop_was_emptied_is_gone_with_its_order(
     intakes.shop.store.reset_at = intakes.shop.clock()
     assert await intakes.work_off() == [None]
     assert intakes.shop.store.jobs == {}
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+async def test_a_request_that_is_sent_again_does_not_wait_for_what_came_after_it(
+    intakes: Intakes, *, is_back: bool
+) -> None:
+    """Each would wait for the other, and neither change would be made."""
+    order, shop = await recorded_order(intakes), intakes.auto
+    with Outage(intakes):
+        first = await taken(await shop.request_payment(ANA, pay(order.id)))
+        second = await taken(await shop.change_details(ANA, note(order, "ring twice")))
+        if not is_back:
+            await taken(await shop.request_payment(ANA, pay(order.id)))
+            # The last message comes first, as it may where there are several workers.
+            intakes.queue.events.insert(0, intakes.queue.events.pop())
+    third = await taken(await shop.change_details(ANA, note(order, "ring three times")))
+    if is_back:
+        await taken(await shop.request_payment(ANA, pay(order.id)))
+    assert set(await intakes.work_off()) == {None}
+    assert set(await finish(intakes, first, second, third)) == {JobStatus.COMPLETED}
